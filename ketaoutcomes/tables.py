@@ -1,0 +1,195 @@
+"""The tables of ketaoutcomes: each declared once, with the meaning of every column.
+
+Checks, documentation and the glossary all read these declarations, so a column cannot mean one thing in
+the manual and another in the code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Kind = Literal["text", "integer", "number", "yes_no", "date"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, what it holds, what it means, and whether a cell may be blank."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    nullable: bool = False
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: what a row of it stands for, its columns, and whether it may carry columns of its own."""
+
+    name: str
+    one_row_per: str
+    columns: tuple[Column, ...]
+    open: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The declared column names, in order."""
+        return tuple(column.name for column in self.columns)
+
+
+def _table(name: str, one_row_per: str, *columns: Column, own: bool = False) -> Table:
+    return Table(name, one_row_per, columns, own)
+
+
+PATIENT = Column("patient", "text", "the patient's code, as text: 007 and 7 are two people")
+DAY = Column("day", "integer", "day of the patient's own calendar; day 0 is start_date where dates are known")
+COURSE = Column("course", "integer", "which treatment course of the patient, from 1")
+INSTRUMENT = Column("instrument", "text", "the questionnaire: phq9, pcl5, gad7, ...")
+CRITERION = Column("criterion", "text", "the cited rule judged, with its instrument: phq9_response50")
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        _table(
+            "doses", "patient, day, route and unit",
+            PATIENT, DAY,
+            Column("dose", "number", "amount given that day in `unit`; doses of one day add up; blank: amount not recorded", nullable=True),
+            Column("unit", "text", "mg, mg/kg, ...", nullable=True),
+            Column("route", "text", "iv, im, sc, intranasal, sublingual, oral", nullable=True),
+            Column("days", "integer", "days the record covers: 1 for a session, more for dispensed or interval records"),
+            Column("given", "integer", "how many administrations were added up"),
+            Column("site", "text", "where it was given", nullable=True, optional=True),
+        ),
+        _table(
+            "scores", "patient, instrument, day and timing",
+            PATIENT, INSTRUMENT, DAY,
+            Column("timing", "text", "pre (default) or post: before or after that day's dose"),
+            Column("score", "number", "total in points, prorated where the instrument publishes a rule; blank: cannot be scored", nullable=True),
+            Column("answered", "integer", "items answered; blank where only a total was recorded", nullable=True),
+            Column("prorated", "yes_no", "whether missing items were replaced by the mean of those answered"),
+            Column("diagnosis", "yes_no", "whether the items meet the instrument's provisional diagnosis; blank: no rule or items missing", nullable=True),
+            Column("flag", "integer", "the safety item's answer (PHQ-9 item 9); blank: not recorded", nullable=True),
+        ),
+        _table(
+            "people", "patient",
+            PATIENT,
+            Column("start_date", "date", "calendar date of day 0; with it the data are a HIPAA limited data set", nullable=True, optional=True),
+            Column("site", "text", "site, where doses carry none", nullable=True, optional=True),
+            Column("protocol", "text", "the planned schedule, where it is not read from the first dose's route", nullable=True, optional=True),
+            Column("target_dose", "number", "the dose aimed for, set beforehand", nullable=True, optional=True),
+            Column("target_unit", "text", "unit of the target dose", nullable=True, optional=True),
+            Column("target_day", "integer", "day on which the target was set", nullable=True, optional=True),
+            Column("weight_kg", "number", "body weight in kilograms", nullable=True, optional=True),
+            Column("cut_day", "integer", "last day on which this patient's records are known to be complete", nullable=True, optional=True),
+            Column("observed_from", "integer", "first day on which this patient's records are known to be complete", nullable=True, optional=True),
+            own=True,
+        ),
+        _table(
+            "events", "patient, day and kind",
+            PATIENT, DAY,
+            Column("kind", "text", "encounter, diagnosis, death, hospice, stop, adverse_event, ..."),
+            Column("code", "text", "the code or reason recorded", nullable=True),
+        ),
+        _table(
+            "problems", "finding",
+            Column("file", "text", "which input"),
+            Column("row", "integer", "row of that input, the header being row 1; 0 where the finding is about the file", nullable=True),
+            Column("column", "text", "which column; blank where the finding is about the row", nullable=True),
+            Column("rule", "text", "the rule's code; `ketaoutcomes explain CODE` says more"),
+            Column("action", "text", "normalised, quarantined or refused"),
+        ),
+        _table(
+            "courses", "patient and course",
+            PATIENT, COURSE,
+            Column("protocol", "text", "the schedule the course is judged by"),
+            Column("route", "text", "route of the first dose", nullable=True),
+            Column("unit", "text", "unit of the first dose", nullable=True),
+            Column("site", "text", "site of the first dose", nullable=True),
+            Column("first_day", "integer", "day of the first dose"),
+            Column("induction_end", "integer", "day of the last induction dose"),
+            Column("last_day", "integer", "last day covered by a dose record of the course"),
+            Column("sessions", "integer", "dose days in the course"),
+            Column("induction_sessions", "integer", "dose days within induction"),
+            Column("ended", "yes_no", "no dose for longer than the protocol's course gap by the as-of day"),
+            Column("due_day", "integer", "day from which the course counts: first dose plus the protocol's maturity", nullable=True),
+        ),
+        _table(
+            "baselines", "patient, course and instrument",
+            PATIENT, COURSE, INSTRUMENT,
+            Column("baseline", "number", "baseline score in points", nullable=True),
+            Column("baseline_day", "integer", "day of the baseline score", nullable=True),
+            Column("eligible", "yes_no", "baseline present, at or above the gate, and admitted by the plan"),
+            Column("reason", "text", "eligible, no_baseline, below_gate, start_not_observed or entry:<column>"),
+            Column("index", "integer", "which eligible course of the patient this is; 1 is the headline; 0: not eligible"),
+        ),
+        _table(
+            "outcomes", "score after the first dose of a course",
+            PATIENT, COURSE, INSTRUMENT, DAY,
+            Column("timing", "text", "pre or post"),
+            Column("session", "integer", "doses of the course given before the score"),
+            Column("baseline", "number", "baseline score in points", nullable=True),
+            Column("score", "number", "score in points"),
+            Column("change", "number", "score minus baseline: below zero is better where high is worse", nullable=True),
+        ),
+        _table(
+            "points", "course, criterion, kind, axis and point",
+            PATIENT, COURSE, INSTRUMENT, CRITERION,
+            Column("kind", "text", "current, ever or sustained"),
+            Column("axis", "text", "session, week, end or month"),
+            Column("point", "text", "which session, week or month; `end` for the end of induction"),
+            Column("given", "text", "yes or no: dose k received by the induction limit (session), induction completed (end, month), covered by a dose (week)"),
+            Column("state", "text", "met, not_met, carried_met, carried_not_met, missing, not_due, not_scheduled or excluded:<reason>"),
+            Column("day", "integer", "day of the score judged", nullable=True),
+            Column("score", "number", "the score judged, in points", nullable=True),
+        ),
+        _table(
+            "rates", "instrument, criterion, kind, analysis, group and point",
+            Column("axis", "text", "session, week, end or month"),
+            INSTRUMENT, CRITERION,
+            Column("kind", "text", "current, ever or sustained"),
+            Column("analysis", "text", "nri (missing = not met), observed (of those scored) or locf (legacy)"),
+            Column("point", "text", "which session, week or month; `end` for the end of induction"),
+            Column("due", "integer", "courses due: long enough since the first dose, whatever happened in it"),
+            Column("given", "integer", "of those due, how many received the dose (session), completed induction (end, month) or were covered (week)"),
+            Column("assessed", "integer", "of those due, how many have the score this kind judges"),
+            Column("met", "integer", "how many meet the criterion under this analysis"),
+            Column("n", "integer", "the denominator of this rate"),
+            Column("rate", "number", "met / n", nullable=True),
+            Column("low", "number", "lower limit of the interval", nullable=True),
+            Column("high", "number", "upper limit of the interval", nullable=True),
+            Column("reason", "text", "why there is no rate; blank where there is one", nullable=True),
+        ),
+    )
+}  # fmt: skip
+
+
+def empty(name: str) -> pd.DataFrame:
+    """An empty table of the given name, its columns typed as declared.
+
+    >>> list(empty("problems").columns)
+    ['file', 'row', 'column', 'rule', 'action']
+    """
+    import pandas as pd
+
+    kinds = {"text": "str", "integer": "int64", "number": "float64", "yes_no": "bool", "date": "datetime64[s]"}
+    return pd.DataFrame({c.name: pd.Series([], dtype=kinds[c.kind]) for c in TABLES[name].columns if not c.optional})
+
+
+def glossary() -> str:
+    """The glossary of every table and column, as Markdown, printed from the declarations above."""
+    kinds = {"text": "text", "integer": "whole number", "number": "number", "yes_no": "yes/no", "date": "date"}
+    lines = ["# Glossary of tables", "", "Printed from `ketaoutcomes/tables.py`; do not edit by hand.", ""]
+    for table in TABLES.values():
+        more = " It may carry further columns of your own." if table.open else ""
+        lines += [f"## {table.name}", "", f"One row per {table.one_row_per}.{more}", ""]
+        lines += ["| column | holds | may be blank | meaning |", "|---|---|---|---|"]
+        for column in table.columns:
+            blank = "yes" if column.nullable else "no"
+            name = f"`{column.name}`" + (" (optional)" if column.optional else "")
+            lines.append(f"| {name} | {kinds[column.kind]} | {blank} | {column.meaning} |")
+        lines.append("")
+    return "\n".join(lines)
