@@ -1,0 +1,179 @@
+"""Instruments, criteria and protocols: clinical numbers as data, each with its source.
+
+The numbers live in the TOML files of this folder (and of the user's own); this module loads them and hands
+out the rules that use them. `score_items` turns answers into exact totals, `met` judges them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from ketaoutcomes.definitions.criteria import RULES, met
+from ketaoutcomes.definitions.model import (
+    MISSING,
+    Band,
+    Cluster,
+    Criterion,
+    DefinitionError,
+    Definitions,
+    Diagnosis,
+    FrozenMap,
+    Instrument,
+    Level,
+    Loinc,
+    Protocol,
+    Reliability,
+    suggestion,
+)
+from ketaoutcomes.definitions.reading import read_criterion, read_instrument, read_protocol
+from ketaoutcomes.definitions.scoring import Scored, band_of, score_items
+from ketaoutcomes.definitions.section import Section, parse
+
+__all__ = [
+    "MISSING",
+    "RULES",
+    "Band",
+    "Cluster",
+    "Criterion",
+    "DefinitionError",
+    "Definitions",
+    "Diagnosis",
+    "FrozenMap",
+    "Instrument",
+    "Level",
+    "Loinc",
+    "Protocol",
+    "Reliability",
+    "Scored",
+    "band_of",
+    "load",
+    "met",
+    "score_items",
+]
+
+
+def load(folders: tuple[str, ...] = ()) -> Definitions:
+    """The definitions that come with the package, and those of the user's folders on top.
+
+    Every `*.toml` of a folder is read; it may hold an instrument, criteria for an instrument, and protocols.
+    Nothing is replaced silently: a name that is taken is refused unless the new entry says
+    `replaces = true`. Raises DefinitionError, which lists every mistake with file and key.
+
+    >>> load().instrument("phq9").gate
+    10
+    >>> load().instrument("phq-9")
+    Traceback (most recent call last):
+    ketaoutcomes.definitions.model.DefinitionError: unknown instrument 'phq-9'; did you mean 'phq9'?
+    """
+    return _load_own(folders) if folders else _builtin()
+
+
+@lru_cache(maxsize=1)
+def _builtin() -> Definitions:
+    shelf = _Shelf()
+    shelf.add(sorted(_toml_files(resources.files(__name__)), key=lambda file: file.name))
+    return shelf.definitions()
+
+
+def _load_own(folders: tuple[str, ...]) -> Definitions:
+    shelf = _Shelf(_builtin())
+    for folder in folders:
+        path = Path(folder)
+        if path.is_dir():
+            shelf.add(sorted(_toml_files(path), key=lambda file: file.name))
+        else:
+            shelf.findings.append(f"{folder}: no such folder")
+    return shelf.definitions()
+
+
+def _toml_files(folder: Traversable) -> list[Traversable]:
+    return [file for file in folder.iterdir() if file.name.endswith(".toml")]
+
+
+class _Shelf:
+    """Definitions being collected, file by file."""
+
+    def __init__(self, start: Definitions | None = None) -> None:
+        self.findings: list[str] = []
+        self._instruments = dict(start.instruments) if start else {}
+        self._criteria = dict(start.criteria) if start else {}
+        self._protocols = dict(start.protocols) if start else {}
+
+    def add(self, files: Iterable[Traversable]) -> None:
+        """Read the files: first every instrument and protocol, then the criteria, which may be about any."""
+        opened = []
+        for file in files:
+            try:
+                section = parse(file.read_text(encoding="utf-8"), file.name, self.findings)
+            except UnicodeDecodeError:
+                self.findings.append(f"{file.name}: is not UTF-8 text")
+                continue
+            opened.append((section, self._add_instrument(section)))
+            self._add_protocols(section)
+        for section, own in opened:
+            for entry in section.sections("criteria"):
+                self._add_criterion(entry, own, alone=not section.has("instrument"))
+            section.close()
+
+    def definitions(self) -> Definitions:
+        """What was collected; DefinitionError with every mistake where there was one."""
+        if self.findings:
+            raise DefinitionError(*self.findings)
+        instruments = {
+            name: replace(it, criteria=tuple(c for c in self._criteria.values() if c.instrument == name))
+            for name, it in sorted(self._instruments.items())
+        }
+        return Definitions(
+            instruments=FrozenMap(instruments),
+            criteria=FrozenMap({c.name: c for it in instruments.values() for c in it.criteria}),
+            protocols=FrozenMap(sorted(self._protocols.items())),
+        )
+
+    def _add_instrument(self, file: Section) -> Instrument | None:
+        replaces = file.yes("replaces")
+        found = read_instrument(file)
+        if found is None:
+            return None
+        if not self._free(file, "instrument.id", found.id, self._instruments, replaces):
+            return None
+        # What was said of the replaced instrument need not hold for the new one.
+        self._criteria = {name: c for name, c in self._criteria.items() if c.instrument != found.id}
+        self._instruments[found.id] = found
+        return found
+
+    def _add_protocols(self, file: Section) -> None:
+        section = file.section("protocols")
+        for name in section.given() if section is not None else ():
+            entry = section.section(name) if section is not None else None
+            if entry is None:
+                continue
+            replaces = entry.yes("replaces")
+            found = read_protocol(name, entry)
+            if found is not None and self._free(entry, "", name, self._protocols, replaces):
+                self._protocols[name] = found
+
+    def _add_criterion(self, entry: Section, own: Instrument | None, *, alone: bool) -> None:
+        if alone:
+            name = entry.text("instrument")
+            own = self._instruments.get(name)
+            if own is None and name != "?":
+                entry.note("instrument", f"unknown instrument{suggestion(name, self._instruments)}")
+        replaces = entry.yes("replaces")
+        found = read_criterion(entry, own)
+        if found is not None and self._free(entry, "short", found.name, self._criteria, replaces):
+            self._criteria[found.name] = found
+
+    def _free(
+        self, section: Section, key: str, name: str, taken: Mapping[str, object], replaces: bool
+    ) -> bool:
+        """Whether a name may be used: it is not taken, or says that it replaces."""
+        if replaces and name not in taken:
+            section.note(key, f"replaces = true, but there is no '{name}' to replace")
+        if not replaces and name in taken:
+            section.note(key, f"'{name}' exists already; say replaces = true to replace it")
+        return replaces == (name in taken)

@@ -1,0 +1,291 @@
+"""What an instrument, a criterion and a protocol are: frozen values, every number of them cited.
+
+The numbers themselves stand in the TOML files beside this module; nothing here knows one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final, Literal, TypeVar
+
+Value_co = TypeVar("Value_co", covariant=True)
+
+MISSING: Final = -(2**31)
+"""Marks, in an array of ticks, a score that does not exist. Never zero: a blank form is not a remission."""
+
+Worse = Literal["higher", "lower"]
+Combine = Literal["sum", "mean", "max_of_groups"]
+Variable = Literal["score", "diagnosis"]
+TrialUnit = Literal["doses", "days"]
+
+
+class DefinitionError(ValueError):
+    """A definition is wrong, or is not there. `findings` lists every mistake, one line each."""
+
+    def __init__(self, *findings: str) -> None:
+        self.findings = findings
+        super().__init__("\n".join(findings))
+
+    def __reduce__(self) -> tuple[type[DefinitionError], tuple[str, ...]]:
+        return type(self), self.findings
+
+
+class FrozenMap(Mapping[str, Value_co]):
+    """A mapping that cannot be changed, keeps its order, can be hashed, and survives pickling.
+
+    >>> FrozenMap({"a": 1})["a"]
+    1
+    """
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, Value_co] | Iterable[tuple[str, Value_co]] = ()) -> None:
+        self._items: dict[str, Value_co] = dict(items)
+
+    def __getitem__(self, key: str) -> Value_co:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._items.items()))
+
+    def __repr__(self) -> str:
+        return f"FrozenMap({self._items!r})"
+
+
+@dataclass(frozen=True)
+class Band:
+    """A named range of whole points. A prorated score between two bands belongs to the milder one."""
+
+    name: str
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A named set of items, numbered from 1."""
+
+    name: str
+    items: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A provisional diagnosis: enough items of each cluster answered `item_at_least` or more."""
+
+    title: str
+    item_at_least: int
+    clusters: FrozenMap[int]
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """A standard deviation and a reliability from which a reliable change can be derived."""
+
+    sd: Fraction
+    r: Fraction
+    kind: str
+    cite: str
+
+
+@dataclass(frozen=True)
+class Loinc:
+    """LOINC codes: the panel, the total, and the items in the questionnaire's order."""
+
+    panel: str
+    total: str
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A named rule that a score, or a change from baseline, meets or does not meet.
+
+    `name` is the full name (`phq9_response50`), `short` the part after the instrument. `value` and `limit`
+    are what the rule named in `rule` compares with, in percent or points.
+    """
+
+    name: str
+    instrument: str
+    short: str
+    title: str
+    rule: str
+    value: Fraction
+    limit: Fraction | None
+    variable: Variable
+    worse: Worse
+    uses_baseline: bool
+    cite: str
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A questionnaire: its items, how they become a total, and what is published about that total.
+
+    Totals are held in whole *ticks*; a point has `ticks` of them, the fewest that make proration exact.
+    `items` is 0 where only totals can be recorded. `max_missing` blank items are replaced by the mean of
+    those answered; with more, there is no total. `gate` is the lowest baseline that is judged.
+    """
+
+    id: str
+    title: str
+    items: int
+    item_low: int
+    item_high: int
+    low: int
+    high: int
+    ticks: int
+    worse: Worse
+    combine: Combine
+    groups: tuple[tuple[int, ...], ...]
+    max_missing: int
+    gate: int | None
+    recall_days: int
+    bands: tuple[Band, ...]
+    clusters: tuple[Cluster, ...]
+    diagnosis: Diagnosis | None
+    flag_item: int | None
+    labels: FrozenMap[int]
+    reliability: tuple[Reliability, ...]
+    loinc: Loinc | None
+    cites: FrozenMap[str]
+    criteria: tuple[Criterion, ...]
+
+
+@dataclass(frozen=True)
+class Level:
+    """The dose held to be adequate, for one route and unit."""
+
+    route: str
+    unit: str
+    dose: Fraction
+    cite: str
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A planned schedule that a course is judged by; all counts and days are whole numbers.
+
+    `visits` is the number of induction sessions (None: judged by week only). `carry` is how many days a dose
+    speaks for, in induction and in maintenance. `trial` is what counts as the first and the second window of
+    good time, in `trial_unit`. A field that is None does not apply.
+    """
+
+    id: str
+    title: str
+    visits: int | None
+    session_window: int | None
+    induction_limit: int | None
+    carry: tuple[int, int] | None
+    course_gap: int | None
+    maturity: int | None
+    end_week: int | None
+    planned_days: tuple[int, ...]
+    trial: tuple[int, int] | None
+    trial_unit: TrialUnit | None
+    levels: tuple[Level, ...]
+    cites: FrozenMap[str]
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Every instrument, criterion and protocol that is known, by name."""
+
+    instruments: FrozenMap[Instrument]
+    criteria: FrozenMap[Criterion]
+    protocols: FrozenMap[Protocol]
+
+    def instrument(self, name: str) -> Instrument:
+        """The instrument of that id; DefinitionError, with the nearest id, where there is none."""
+        return _find(self.instruments, name, "instrument")
+
+    def criterion(self, name: str) -> Criterion:
+        """The criterion of that full name; DefinitionError, with the nearest name, where there is none."""
+        return _find(self.criteria, name, "criterion")
+
+    def protocol(self, name: str) -> Protocol:
+        """The protocol of that id; DefinitionError, with the nearest id, where there is none."""
+        return _find(self.protocols, name, "protocol")
+
+    def criteria_named(self, name: str) -> tuple[Criterion, ...]:
+        """The criteria a name stands for: one for a full name, every instrument's for a bare one.
+
+        >>> from ketaoutcomes.definitions import load
+        >>> [c.name for c in load().criteria_named("remission_lt5")]
+        ['gad7_remission_lt5', 'phq8_remission_lt5', 'phq9_remission_lt5']
+        """
+        if name in self.criteria:
+            return (self.criteria[name],)
+        bare = tuple(c for c in self.criteria.values() if c.short == name)
+        if bare:
+            return bare
+        known = [*self.criteria, *dict.fromkeys(c.short for c in self.criteria.values())]
+        raise DefinitionError(f"unknown criterion '{name}'{suggestion(name, known)}")
+
+    def as_text(self, criteria: Iterable[str], protocols: Iterable[str]) -> str:
+        """Everything that can change a number in the named definitions, as canonical JSON.
+
+        Titles and citations are left out: mending a citation must not make two tallies differ.
+
+        >>> from ketaoutcomes.definitions import load
+        >>> load().as_text([], ["none"])[:50]
+        '{"criteria":{},"instruments":{},"protocols":{"none'
+        """
+        found = {name: self.criterion(name) for name in criteria}
+        instruments = {c.instrument: self.instrument(c.instrument) for c in found.values()}
+        content = {
+            "instruments": {name: _plain(value) for name, value in instruments.items()},
+            "criteria": {name: _plain(value) for name, value in found.items()},
+            "protocols": {name: _plain(self.protocol(name)) for name in protocols},
+        }
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of an error message: the nearest known name, or all of them where none is near.
+
+    >>> suggestion("phq-9", ["phq9", "pcl5"])
+    "; did you mean 'phq9'?"
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; known: {', '.join(names)}" if len(names) <= 40 else ""
+
+
+Named = TypeVar("Named")
+
+
+def _find(known: Mapping[str, Named], name: str, kind: str) -> Named:
+    if name in known:
+        return known[name]
+    raise DefinitionError(f"unknown {kind} '{name}'{suggestion(name, known)}")
+
+
+_WORDS_ONLY = {"title", "cite", "cites", "criteria", "loinc", "reliability"}
+
+
+def _plain(value: Any) -> Any:
+    """A definition as JSON's own kinds of value, without what is only words."""
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return {
+            key: _plain(getattr(value, key)) for key in value.__dataclass_fields__ if key not in _WORDS_ONLY
+        }
+    return value
