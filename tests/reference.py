@@ -51,6 +51,8 @@ Rule = Callable[[Fraction, Fraction], bool]  # baseline, score -> met
 
 CRITERIA: dict[str, Rule] = {
     "phq9_response50": lambda baseline, score: score <= baseline / 2,
+    "phq9_response_orig": lambda baseline, score: score <= baseline / 2 and score <= 9,
+    "phq9_partial25": lambda baseline, score: baseline / 2 < score <= baseline * Fraction(3, 4),
     "phq9_remission_lt5": lambda baseline, score: score < 5,
     "phq9_remission_le5": lambda baseline, score: score <= 5,
     "phq9_reliable6": lambda baseline, score: baseline - score >= 6,
@@ -61,12 +63,19 @@ CRITERIA: dict[str, Rule] = {
     "pcl5_change10": lambda baseline, score: baseline - score >= 10,
     "pcl5_resp30": lambda baseline, score: score <= baseline * Fraction(7, 10),
     "pcl5_resp50": lambda baseline, score: score <= baseline / 2,
-    "pcl5_below33": lambda baseline, score: score < 33,
+    "pcl5_below33": lambda baseline, score: baseline >= 33 and score < 33,
+    "pcl5_csc28": lambda baseline, score: score <= 28 and baseline - score >= 15,
     "pcl5_remission20": lambda baseline, score: score < 20,
     "pcl5_loss_dx": lambda baseline, diagnosis: not diagnosis,
     "gad7_response50": lambda baseline, score: score <= baseline / 2,
+    "gad7_remission_lt5": lambda baseline, score: score < 5,
+    "gad7_mcid4": lambda baseline, score: baseline - score >= 4,
+    "peg_response30": lambda baseline, score: score <= baseline * Fraction(7, 10),
 }
-PERCENT_RULES = {"phq9_response50", "pcl5_resp30", "pcl5_resp50", "gad7_response50"}
+PERCENT_RULES = {
+    "phq9_response50", "phq9_response_orig", "phq9_partial25", "pcl5_resp30", "pcl5_resp50", "gad7_response50",
+    "peg_response30",
+}  # fmt: skip
 DIAGNOSIS_RULES = {"pcl5_loss_dx"}
 
 
@@ -138,12 +147,11 @@ def total_of(instrument: str, items: Sequence[int | None], prorate: bool = True)
     """The total of one questionnaire's answers; None where it may not be scored."""
     answered = [item for item in items if item is not None]
     missing = len(items) - len(answered)
-    if missing == 0:
-        return Fraction(sum(answered))
-    allowed = {"phq9": 2}.get(instrument, 0) if prorate else 0  # only PHQ-9 of these publishes a rule
+    allowed = {"phq9": 2, "gad7": 2}.get(instrument, 0) if prorate else 0
     if missing > allowed:
         return None
-    return Fraction(sum(answered) * len(items), len(answered))
+    mean = Fraction(sum(answered), len(answered))
+    return mean if instrument == "peg" else mean * len(items)
 
 
 def diagnosis_of(instrument: str, items: Sequence[int | None]) -> bool | None:
@@ -274,7 +282,7 @@ def why_not(course: Course, person: Row, baseline: Score | None, instrument: str
         return "start_not_observed"
     if baseline is None:
         return "no_baseline"
-    if baseline.total < plan.gate[instrument]:
+    if baseline.total < plan.gate.get(instrument, 0):
         return "below_gate"
     for column, values in plan.entry:
         if person.get(column) not in values:

@@ -21,7 +21,7 @@ import ketaoutcomes as ko
 from ketaoutcomes.plan import Plan, parse_plan
 
 Row = Mapping[str, Any]
-ITEMS = {"phq9": 9, "pcl5": 20, "gad7": 7}
+ITEMS = {"phq9": 9, "pcl5": 20, "gad7": 7, "peg": 3}
 DOSE = re.compile(r"(-?\d+)(?:/(\w+))?(?:x(\d+))?(?:=(\S+))?")
 SCORE = re.compile(r"(-?\d+)(\+?):(\S+)")
 
