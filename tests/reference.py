@@ -73,8 +73,8 @@ CRITERIA: dict[str, Rule] = {
     "peg_response30": lambda baseline, score: score <= baseline * Fraction(7, 10),
 }
 PERCENT_RULES = {
-    "phq9_response50", "phq9_response_orig", "phq9_partial25", "pcl5_resp30", "pcl5_resp50", "gad7_response50",
-    "peg_response30",
+    "phq9_response50", "phq9_response_orig", "phq9_partial25", "pcl5_resp30", "pcl5_resp50",
+    "gad7_response50", "peg_response30",
 }  # fmt: skip
 DIAGNOSIS_RULES = {"pcl5_loss_dx"}
 
