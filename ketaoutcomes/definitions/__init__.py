@@ -14,6 +14,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from ketaoutcomes.definitions.criteria import RULES, met
+from ketaoutcomes.definitions.listing import document
 from ketaoutcomes.definitions.model import (
     MISSING,
     Band,
@@ -50,6 +51,7 @@ __all__ = [
     "Protocol",
     "Reliability",
     "Scored",
+    "as_markdown",
     "band_of",
     "load",
     "met",
@@ -71,6 +73,17 @@ def load(folders: tuple[str, ...] = ()) -> Definitions:
     ketaoutcomes.definitions.model.DefinitionError: unknown instrument 'phq-9'; did you mean 'phq9'?
     """
     return _load_own(folders) if folders else _builtin()
+
+
+def as_markdown(definitions: Definitions | None = None) -> str:
+    """Every instrument, criterion and protocol with its sources, as a Markdown document.
+
+    Without an argument, those that come with the package.
+
+    >>> print(as_markdown().splitlines()[0])
+    # Instruments, criteria and protocols
+    """
+    return document(_builtin() if definitions is None else definitions)
 
 
 @lru_cache(maxsize=1)
@@ -161,7 +174,7 @@ class _Shelf:
         if alone:
             name = entry.text("instrument")
             own = self._instruments.get(name)
-            if own is None and name != "?":
+            if own is None and name:
                 entry.note("instrument", f"unknown instrument{suggestion(name, self._instruments)}")
         replaces = entry.yes("replaces")
         found = read_criterion(entry, own)

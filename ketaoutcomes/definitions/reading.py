@@ -34,6 +34,8 @@ def read_instrument(file: Section) -> Instrument | None:
     items = own.whole("items", 0, 125)
     item_low, item_high = own.pair("item_range", 0, 125) or (0, 0) if items else (0, 0)
     low, high = own.pair("range", 0, 30_000) or (0, 1)
+    if not own.has("range"):
+        own.note("range", "the lowest and the highest total are needed")
     combine = own.choice("combine", ("sum", "mean", "max_of_groups"), "sum")
     max_missing = own.whole("max_missing", 0, max(items - 1, 0), 0)
     instrument = Instrument(
@@ -175,10 +177,12 @@ def _check_instrument(file: Section, it: Instrument) -> None:
     starts = [*(band.low for band in it.bands), it.high + 1]
     if it.bands and edges != starts:
         file.note("bands", f"must follow each other without a gap from {it.low} to {it.high}")
-    known = [cluster.name for cluster in it.clusters]
-    for cluster in it.diagnosis.clusters if it.diagnosis else ():
-        if cluster not in known:
-            file.note(f"diagnosis.clusters.{cluster}", f"no such cluster{suggestion(cluster, known)}")
+    sizes = {cluster.name: len(cluster.items) for cluster in it.clusters}
+    for name, count in it.diagnosis.clusters.items() if it.diagnosis else ():
+        if name not in sizes:
+            file.note(f"diagnosis.clusters.{name}", f"no such cluster{suggestion(name, sizes)}")
+        elif count > sizes[name]:
+            file.note(f"diagnosis.clusters.{name}", f"the cluster has only {sizes[name]} items")
     if any(not it.item_low <= value <= it.item_high for value in it.labels.values()):
         file.note("labels", f"a label stands for an answer from {it.item_low} to {it.item_high}")
 
@@ -190,6 +194,8 @@ def _check_items(file: Section, it: Instrument) -> None:
         file.note("instrument.groups", 'go with combine = "max_of_groups", and with no other')
     if it.combine == "max_of_groups" and it.max_missing:
         file.note("instrument.max_missing", "must be 0 where groups count by their highest item")
+    if it.items * it.high * it.ticks >= 2**31:
+        file.note("instrument.max_missing", "so many blank items cannot be prorated exactly")
     counted = 1 if it.combine == "mean" else it.items - sum(len(group) - 1 for group in it.groups)
     if (it.low, it.high) != (counted * it.item_low, counted * it.item_high):
         needed = f"[{counted * it.item_low}, {counted * it.item_high}]"

@@ -54,22 +54,23 @@ class Section:
         if isinstance(value, str) and value.strip():
             return value
         self.note(key, "a text is needed")
-        return "?"
+        return ""
 
     def name(self, key: str) -> str:
         """A name: lower-case letters, digits and underscores."""
         value = self.text(key)
-        if value != "?" and not is_name(value):
+        if value and not is_name(value):
             self.note(key, "lower-case letters, digits and underscores only, a letter first")
         return value
 
     def choice(self, key: str, allowed: Iterable[str], stand_in: str | None = None) -> str:
-        """One of the allowed words."""
+        """One of the allowed words; the first of them stands in for a mistake."""
         options = list(allowed)
         value = self.text(key, stand_in)
-        if value == "?" or value in options:
-            return value if value in options else options[0]
-        self.note(key, f"unknown word '{value}'{suggestion(value, options)}")
+        if value in options:
+            return value
+        if value:
+            self.note(key, f"unknown word '{value}'{suggestion(value, options)}")
         return options[0]
 
     def whole(self, key: str, low: int, high: int, stand_in: int | None = None) -> int:
