@@ -1,0 +1,270 @@
+"""The statistical analysis plan: one frozen value that fixes every choice behind a number."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from ketaoutcomes.plan.columns import Columns
+from ketaoutcomes.plan.keys import Fault, Lookup, Place, PlanError, Section, echo, kind, nearest, texts
+from ketaoutcomes.plan.sections import (
+    Assessments,
+    Baseline,
+    Criteria,
+    GoodTime,
+    Points,
+    Population,
+    Rates,
+    Report,
+    Scores,
+)
+
+if TYPE_CHECKING:
+    from ketaoutcomes.definitions import Definitions
+
+ROUTES = ("iv", "im", "sc", "intranasal", "sublingual", "oral")
+BY_ROUTE = Lookup(iv="iv6", im="im", intranasal="esketamine", sublingual="home", oral="home")
+
+SECTIONS: dict[str, type[Section]] = {
+    cls.section: cls
+    for cls in (
+        Population, Baseline, Scores, Assessments, Criteria, Points, Rates, GoodTime, Columns, Report,
+    )
+}  # fmt: skip
+"""Every table of declared keys, in the order of the file."""
+
+ANALYSIS = tuple(name for name in SECTIONS if name not in {"columns", "report"})
+"""The tables that can change a number: these make the plan's hash."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Every choice behind a number, as one frozen value. `Plan()` holds the defaults.
+
+    Sections may be given as objects or as plain dictionaries; what is left out keeps its default, and so do
+    routes not named in `protocol` (the key `all` stands for every route). Raises PlanError, which lists every
+    mistake.
+
+    >>> plan = Plan(rates={"level": 0.9}, protocol={"sc": "im"})
+    >>> plan.rates.level, plan.protocol["sc"], plan.protocol["iv"]
+    (0.9, 'im', 'iv6')
+    >>> plan.hash == Plan().hash
+    False
+    """
+
+    folders: tuple[str, ...] = ()
+    protocol: Mapping[str, str] = BY_ROUTE
+    population: Population = Population()
+    baseline: Baseline = Baseline()
+    scores: Scores = Scores()
+    assessments: Assessments = Assessments()
+    criteria: Criteria = Criteria()
+    points: Points = Points()
+    rates: Rates = Rates()
+    good_time: GoodTime = GoodTime()
+    columns: Columns = Columns()
+    report: Report = Report()
+
+    def __post_init__(self) -> None:
+        faults: list[Fault] = []
+        folders = Place(("folders",), faults)
+        self._set("folders", texts(wanted="a list of folders").read(self.folders, folders) or ())
+        self._set("protocol", _read_protocol(self.protocol, Place(("protocol",), faults)) or BY_ROUTE)
+        for name, section in SECTIONS.items():
+            value = getattr(self, name)
+            if not isinstance(value, section):
+                self._set(name, section.read(value, Place((name,), faults)))
+        folders_stand = not any(fault.path[0] == "folders" for fault in faults)
+        if folders_stand and any(getattr(self, f.name) != f.default for f in dataclasses.fields(self)):
+            faults.extend(self._undefined())
+        if faults:
+            raise PlanError(faults)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    @cached_property
+    def definitions(self) -> Definitions:
+        """Every instrument, criterion and protocol known to this plan: the package's, and those of `folders`."""
+        from ketaoutcomes.definitions import load  # numpy comes with it, and a plan must import fast
+
+        return load(tuple(self.folders))
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """The instruments that the plan's criteria are about, in their order.
+
+        >>> Plan().instruments
+        ('phq9', 'pcl5')
+        """
+        names = (*self.criteria.primary, *self.criteria.also)
+        return tuple(dict.fromkeys(self.definitions.criterion(name).instrument for name in names))
+
+    @property
+    def protocol_ids(self) -> tuple[str, ...]:
+        """Every protocol a course can be judged by: `people.protocol` may name any that is defined."""
+        return tuple(sorted(self.definitions.protocols))
+
+    @property
+    def people_columns(self) -> tuple[str, ...]:
+        """Columns of people that the plan needs beyond the usual ones: covariates, and what entry rules ask for."""
+        return tuple(
+            dict.fromkeys((*self.columns.covariates, *(rule.column for rule in self.population.entry)))
+        )
+
+    def gate(self, instrument: str) -> int | None:
+        """The lowest baseline that is judged, in points: the plan's, else the instrument's own; None: any.
+
+        >>> Plan().gate("phq9"), Plan(baseline={"gate": {"phq9": 15}}).gate("phq9")
+        (10, 15)
+        """
+        return self.baseline.gate.get(instrument, self.definitions.instrument(instrument).gate)
+
+    def replace(self, **changes: Any) -> Self:
+        """The same plan with some values changed; a dictionary changes only the keys it names.
+
+        >>> Plan().replace(baseline={"within_days": 28}).baseline.within_days
+        28
+        """
+        for name, value in changes.items():
+            if name in SECTIONS and isinstance(value, Mapping):
+                changes[name] = {**getattr(self, name).as_table(), **value}
+            elif name == "protocol" and isinstance(value, Mapping) and "all" not in {*value, *self.protocol}:
+                changes[name] = {**self.protocol, **value}
+        return dataclasses.replace(self, **changes)
+
+    def canonical(self) -> str:
+        """Everything that can change a number, as JSON with sorted keys: the analysis tables and the definitions.
+
+        Where data and folders lie, what their columns are called and who may read the report are left out.
+        Two plans give the same numbers on the same cohort if these texts are equal.
+
+        >>> '"level":0.95' in Plan().canonical()
+        True
+        """
+        names = (*self.criteria.primary, *self.criteria.also, self.good_time.criterion)
+        definitions = json.loads(self.definitions.as_text(sorted(set(names)), self.protocol_ids))
+        content: dict[str, Any] = {name: _plain(getattr(self, name).as_table()) for name in ANALYSIS}
+        content["protocol"] = dict(self.protocol)
+        content["baseline"]["gate"] = {name: self.gate(name) or 0 for name in definitions["instruments"]}
+        content["population"]["entry"] = [
+            {"column": rule.column, "is": sorted(rule.values)} for rule in self.population.entry
+        ]
+        if self.good_time.level is not None:
+            content["good_time"]["level"].sort(key=lambda level: (level["route"], level["unit"]))
+        content = {"schema": 1, "definitions": definitions, **content}
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of `canonical()`, in hexadecimal."""
+        return hashlib.sha256(self.canonical().encode("ascii")).hexdigest()
+
+    def methods(self, *, good_time: bool = False) -> str:
+        """A paragraph for a paper's Methods section, with numbered references, in this plan's own numbers.
+
+        `good_time` adds what was done about time at an adequate dose, where a report shows it.
+        """
+        from ketaoutcomes.plan.methods import methods
+
+        return methods(self, good_time=good_time)
+
+    def _undefined(self) -> list[Fault]:
+        """Names that no definition has, and numbers that contradict the definitions."""
+        from ketaoutcomes.definitions import DefinitionError
+
+        faults: list[Fault] = []
+        try:
+            definitions = self.definitions
+        except DefinitionError as error:
+            return [Fault(("folders",), 1, f"cannot be read: {finding}") for finding in error.findings]
+        except OSError as error:
+            return [Fault(("folders",), 1, f"cannot be read: {error.strerror}")]
+        for route, name in self.protocol.items():
+            if name not in definitions.protocols:
+                message = (
+                    f"names no protocol: {echo(name)}{nearest(name, definitions.protocols, quote=chr(34))}"
+                )
+                Place(("protocol", route), faults).refuse(message)
+        self._undefined_criteria(definitions, faults)
+        self._gates_off_scale(definitions, faults)
+        self._ends_too_late(definitions, faults)
+        items = {name: instrument.items for name, instrument in definitions.instruments.items()}
+        self.columns.unknown(Place(("columns",), faults), items, self.people_columns)
+        return faults
+
+    def _undefined_criteria(self, definitions: Definitions, faults: list[Fault]) -> None:
+        listed = [
+            (Place(("criteria", part, index), faults), name)
+            for part in ("primary", "also")
+            for index, name in enumerate(getattr(self.criteria, part))
+        ]
+        for place, name in [*listed, (Place(("good_time", "criterion"), faults), self.good_time.criterion)]:
+            if name in definitions.criteria:
+                continue
+            bare = [echo(c.name) for c in definitions.criteria.values() if c.short == name]
+            hint = f"; write {' or '.join(bare)}" if bare else nearest(name, definitions.criteria, quote='"')
+            place.refuse(f"names no criterion: {echo(name)}{hint}")
+
+    def _gates_off_scale(self, definitions: Definitions, faults: list[Fault]) -> None:
+        for name, points in self.baseline.gate.items():
+            place = Place(("baseline", "gate", name), faults)
+            instrument = definitions.instruments.get(name)
+            if instrument is None:
+                place.refuse(f"is no instrument{nearest(name, definitions.instruments)}")
+            elif not instrument.low <= points <= instrument.high:
+                place.refuse(f"must be between {instrument.low} and {instrument.high}; got {points}")
+
+    def _ends_too_late(self, definitions: Definitions, faults: list[Fault]) -> None:
+        """The last day an end score may have must come before its course is due, or it could never be read."""
+        place, latest = Place(("points", "end_days"), faults), self.points.end_days[2]
+        for name in dict.fromkeys(self.protocol.values()):
+            protocol = definitions.protocols.get(name)
+            if protocol is None or protocol.maturity is None or protocol.induction_limit is None:
+                continue
+            room = protocol.maturity - protocol.induction_limit
+            if latest > room:
+                place.refuse(f"must end by day {room}: {name} is due then; got {latest}")
+
+
+def _read_protocol(value: Any, place: Place) -> Lookup[str] | None:
+    """The protocol of each route, the routes not named keeping their default."""
+    if not isinstance(value, Mapping):
+        return place.refuse(f'must be a table, route = "protocol"; got {kind(value)}')
+    stands = True
+    for route, name in value.items():
+        hint = "" if route in (*ROUTES, "all") else nearest(route, (*ROUTES, "all"))
+        if hint:
+            place.at(route).refuse(f"is not a route{hint}")
+        elif not (isinstance(name, str) and name):
+            place.at(route).refuse(f"must be the name of a protocol in quotes; got {kind(name)}")
+        elif "all" in value and route != "all":
+            place.at(route).refuse(
+                "has no use beside all, which is one protocol for everyone; leave one of them out"
+            )
+        else:
+            continue
+        stands = False
+    if not stands:
+        return None
+    return Lookup(value) if "all" in value else Lookup({**BY_ROUTE, **value})
+
+
+def _plain(value: Any) -> Any:
+    """A value of a section as JSON's own kinds; 1.0 and 1 are the same plan."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return (
+        _plain(dataclasses.asdict(value))
+        if dataclasses.is_dataclass(value) and not isinstance(value, type)
+        else value
+    )
