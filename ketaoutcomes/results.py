@@ -1,0 +1,343 @@
+"""A Tally to finished tables: rates, flow, retention, cascade, trajectories.
+
+Pure functions of counts: they never see a patient. Hidden counts are NaN and stay NaN in whatever is
+computed from them; tables hold numbers, never formatted text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ketaoutcomes.estimates import interval
+
+if TYPE_CHECKING:
+    from ketaoutcomes.tallies import Tally
+
+Array = Any
+ANALYSES = ("nri", "observed", "locf")
+NO_POINT = ("not_visit_based", "judged_by_week_only")
+NOT_DUE = "not_due"
+NOT_SCHEDULED = "not_scheduled"
+# What each state tells. A protected Tally may hold coarser states: `unassessed` joins the carried and the
+# missing, `unmet_or_missing` everyone due who is not known to have met, `due` everyone due.
+MET = {"met"}
+ASSESSED = {"met", "not_met"}
+CARRIED = {"carried_met"}
+
+
+def _plan(tally: Tally) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(tally.header.plan)
+    return content
+
+
+def as_tuple(value: str | Iterable[str]) -> tuple[str, ...]:
+    """One name or several, as a tuple.
+
+    >>> as_tuple("nri")
+    ('nri',)
+    """
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def points_of(plan: dict[str, Any], axis: str, protocol: str | None) -> tuple[str, ...]:
+    """The points an axis has by the plan, never by the data."""
+    if axis == "session":
+        visits = plan["definitions"]["protocols"].get(protocol or "", {}).get("visits") or 0
+        return tuple(str(k) for k in range(1, visits + 1))
+    if axis == "week":
+        return tuple(str(w) for w in plan["points"]["weeks"])
+    return ("end",)
+
+
+def rates(
+    tally: Tally,
+    *,
+    at: str,
+    criteria: str | Sequence[str] | None = None,
+    kind: str | Sequence[str] = "current",
+    analysis: str | Sequence[str] = ("nri", "observed"),
+    interval_method: str | None = None,
+    level: float | None = None,
+) -> pd.DataFrame:
+    """Rates at every point of an axis, with their denominators and intervals.
+
+    One row per group, criterion, kind, analysis and point; columns as declared for `rates`, led by the
+    grouping. `nri` counts the unscored as not met, `observed` leaves them out, `locf` carries the last
+    score. A rate that cannot be given is NaN and `reason` says why.
+    """
+    plan = _plan(tally)
+    method = interval_method or plan["rates"]["interval"]
+    confidence = level or float(plan["rates"]["level"])
+    wanted = as_tuple(tally.header.criteria if criteria is None else criteria)
+    cells = tally.points
+    cells = cells[(cells["axis"] == at) & cells["criterion"].isin(wanted) & cells["kind"].isin(as_tuple(kind))]
+    frame = _layout(tally, plan, at, cells, wanted, as_tuple(kind))
+    counts = _counts(frame, cells, [*tally.header.by, "criterion", "kind", "point"])
+    parts = [_analysed(frame, counts, name, tally, method, confidence) for name in as_tuple(analysis)]
+    table = pd.concat(parts, ignore_index=True) if parts else frame
+    order = ["_group", "_criterion", "_kind", "_analysis", "_point"]
+    table = table.sort_values(order, kind="stable", ignore_index=True).drop(columns=[*order, "_reason"])
+    for name in ("due", "given", "assessed", "met", "n"):
+        if table[name].notna().all():
+            table[name] = table[name].astype("int64")
+    first = [*tally.header.by, "axis", "instrument", "criterion", "kind", "analysis", "point"]
+    return table[[*first, "due", "given", "assessed", "met", "n", "rate", "low", "high", "reason"]]
+
+
+def _layout(
+    tally: Tally, plan: dict[str, Any], axis: str, cells: pd.DataFrame, criteria: Sequence[str], kinds: Sequence[str]
+) -> pd.DataFrame:
+    """One row per group, criterion, kind and point of the plan, whether or not anyone stands there."""
+    by = list(tally.header.by)
+    groups = cells[by].drop_duplicates().sort_values(by) if by else pd.DataFrame(index=[0])
+    rows = []
+    of = {name: plan["definitions"]["criteria"][name]["instrument"] for name in criteria}
+    months = _months(tally, cells) if axis == "month" else ()
+    without = cells[cells["state"].isin(NO_POINT)]
+    for g, group in enumerate(groups.to_dict("records")):
+        points = months if axis == "month" else points_of(plan, axis, group.get("protocol"))
+        reason = ""
+        if not points or group.get("protocol") == "none":
+            mine = without
+            for column in by:
+                mine = mine[mine[column] == group[column]]
+            points, reason = ("",), next(iter(mine["state"]), "no_dates" if axis == "month" else "judged_by_week_only")
+            if axis == "week":
+                points, reason = points_of(plan, axis, None), ""
+        for c, name in enumerate(criteria):
+            for k, one in enumerate(kinds):
+                for i, point in enumerate(points):
+                    rows.append(
+                        {**group, "axis": axis, "instrument": of[name], "criterion": name, "kind": one, "point": point,
+                         "_group": g, "_criterion": c, "_kind": k, "_point": i, "_reason": reason}
+                    )  # fmt: skip
+    names = [*by, "axis", "instrument", "criterion", "kind", "point", "_group", "_criterion", "_kind", "_point", "_reason"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _months(tally: Tally, cells: pd.DataFrame) -> tuple[str, ...]:
+    """Every month from the first with a course to the as-of month, empty ones included."""
+    months = sorted({point for point in cells["point"] if point})
+    last = tally.header.as_of[:7]
+    if not months or not last[:4].isdigit():
+        return ()
+    low = np.datetime64(months[0], "M")
+    return tuple(str(month) for month in np.arange(low, np.datetime64(last, "M") + 1))
+
+
+def _counts(frame: pd.DataFrame, cells: pd.DataFrame, keys: list[str]) -> dict[str, Array]:
+    """For every row of the layout, the counts that rates are made of. A hidden part makes its sums NaN."""
+    index = pd.MultiIndex.from_frame(frame[keys])
+    at = index.get_indexer(pd.MultiIndex.from_frame(cells[keys])) if len(frame) and len(cells) else np.array([], int)
+    inside = at >= 0
+    cells, at = cells[inside], at[inside]
+    n = cells["n"].to_numpy(dtype=np.float64)
+    state, given = cells["state"].to_numpy(dtype=object), cells["given"].to_numpy(dtype=object)
+    due = np.array([s not in (NOT_DUE, *NO_POINT) and not str(s).startswith("excluded:") for s in state], dtype=bool)
+    scheduled = due & (state != NOT_SCHEDULED)
+
+    def total(mask: Array, doubt: Array | None = None) -> Array:
+        counted = np.zeros(len(frame))
+        np.add.at(counted, at[mask], n[mask])
+        if doubt is not None:
+            counted[at[doubt]] = np.nan
+        return counted
+
+    coarse = np.isin(state, ["due", "unmet_or_missing"])
+    return {
+        "due": total(due),
+        "scheduled": total(scheduled),
+        "given": total(due & (given == "yes"), due & (given == "")),
+        "assessed": total(np.isin(state, list(ASSESSED)), scheduled & coarse),
+        "met": total(np.isin(state, list(MET)), state == "due"),
+        "carried": total(np.isin(state, list(CARRIED)), scheduled & (coarse | (state == "unassessed"))),
+    }
+
+
+def _analysed(
+    frame: pd.DataFrame, counts: dict[str, Array], analysis: str, tally: Tally, method: str, level: float
+) -> pd.DataFrame:
+    if analysis not in ANALYSES:
+        raise ValueError(f"analysis must be one of {', '.join(ANALYSES)}")
+    table = frame.copy()
+    table["analysis"], table["_analysis"] = analysis, ANALYSES.index(analysis)
+    met = counts["met"] + (counts["carried"] if analysis == "locf" else 0)
+    n = counts["assessed"] if analysis == "observed" else counts["scheduled"]
+    due, given = counts["due"], counts["given"]
+    reason = table["_reason"].to_numpy(dtype=object).copy()
+    unknown_end = tally.header.as_of == "none"
+    if unknown_end:
+        due, given = due * np.nan, given * np.nan
+        if analysis != "observed":
+            n, met = n * np.nan, met * np.nan
+            reason[reason == ""] = "no_cut_day"
+    if analysis == "locf":
+        undefined = (frame["kind"] != "current").to_numpy()
+        met = np.where(undefined, np.nan, met)
+        reason[undefined & (reason == "")] = "locf_not_defined"
+    n = np.where(reason == "", n, np.nan)
+    met = np.where(reason == "", met, np.nan)
+    hidden = (np.isnan(n) | np.isnan(met)) & (reason == "")
+    reason[hidden] = "hidden"
+    empty = (n == 0) & (reason == "")
+    nobody = np.where(counts["scheduled"] == 0, np.where(counts["due"] > 0, "not_scheduled", "nobody_due"), "nobody_scored")
+    reason[empty] = nobody[empty]
+    safe = (n > 0) & ~hidden
+    low, high = interval(np.where(safe, met, np.nan), np.where(safe, n, np.nan), method, level)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = np.where(safe, met / n, np.nan)
+    return table.assign(
+        due=due, given=given, assessed=counts["assessed"], met=met, n=n, rate=rate, low=low, high=high, reason=reason
+    )
+
+
+def _grouped(table: pd.DataFrame, by: Sequence[str], keys: Sequence[str], count: str = "n") -> pd.DataFrame:
+    """Counts summed over the given columns; a hidden part makes its sum NaN."""
+    columns = [*by, *keys]
+    result = table.groupby(columns, sort=True, dropna=False, observed=True)[count].agg(lambda n: n.sum(skipna=False))
+    return result.reset_index()
+
+
+def flow(tally: Tally) -> pd.DataFrame:
+    """Everyone accounted for: rows read, patients, courses and why each is or is not judged.
+
+    Columns: the grouping, unit (row, patient, course), instrument, step, reason, n, people. Within a unit,
+    instrument and step the reasons are a partition: their n add up to all.
+    """
+    table = tally.flow
+    steps = ~table["step"].str.startswith("session:") & (table["step"] != "measured")
+    return table.loc[steps, [*tally.header.by, "unit", "instrument", "step", "reason", "n", "people"]].reset_index(drop=True)
+
+
+def retention(tally: Tally, *, interval_method: str | None = None, level: float | None = None) -> pd.DataFrame:
+    """Who reached each session, from doses alone: first courses that are due, by protocol.
+
+    Columns: the grouping (with protocol), session, planned_day (the protocol's), median_day (of those who
+    reached it), due, reached, rate, low, high.
+    """
+    plan = _plan(tally)
+    by = list(tally.header.by)
+    table = tally.flow[tally.flow["step"].str.startswith("session:") & (tally.flow["reason"] != NOT_DUE)]
+    if "protocol" not in by or table.empty:
+        names = [*by, "session", "planned_day", "median_day", "due", "reached", "rate", "low", "high"]
+        return pd.DataFrame(columns=names)
+    table = table.assign(session=table["step"].str.removeprefix("session:").astype("int64"))
+    due = _grouped(table, by, ["session"]).rename(columns={"n": "due"})
+    given = _grouped(table[table["reason"] == "given"], by, ["session"]).rename(columns={"n": "reached"})
+    frame = due.merge(given, on=[*by, "session"], how="left", indicator=True)
+    frame["reached"] = frame["reached"].where(frame["_merge"] == "both", 0.0)
+    days = median(tally, "days_to_session").rename(columns={"point": "session", "median": "median_day"})
+    days["session"] = days["session"].astype("int64")
+    frame = frame.merge(days[[*by, "session", "median_day"]], on=[*by, "session"], how="left")
+    planned = plan["definitions"]["protocols"]
+    frame["planned_day"] = [planned[p]["planned_days"][k - 1] for p, k in zip(frame["protocol"], frame["session"], strict=True)]
+    return _with_rate(frame, "reached", "due", plan, interval_method, level)[
+        [*by, "session", "planned_day", "median_day", "due", "reached", "rate", "low", "high"]
+    ]
+
+
+def _with_rate(
+    frame: pd.DataFrame, count: str, of: str, plan: dict[str, Any], method: str | None, level: float | None
+) -> pd.DataFrame:
+    part, whole = frame[count].to_numpy(dtype=np.float64), frame[of].to_numpy(dtype=np.float64)
+    known = ~np.isnan(part) & ~np.isnan(whole) & (whole > 0)
+    low, high = interval(
+        np.where(known, part, np.nan), np.where(known, whole, np.nan),
+        method or plan["rates"]["interval"], level or float(plan["rates"]["level"]),
+    )  # fmt: skip
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = np.where(known, part / whole, np.nan)
+    return frame.assign(rate=rate, low=low, high=high)
+
+
+STEPS = ("started", "baseline", "any_score", "end_score")
+_AT_LEAST = {
+    "started": ("no_baseline", "baseline_only", "some", "end"),
+    "baseline": ("baseline_only", "some", "end"),
+    "any_score": ("some", "end"),
+    "end_score": ("end",),
+}
+
+
+def measured(tally: Tally, *, interval_method: str | None = None, level: float | None = None) -> pd.DataFrame:
+    """The measurement cascade: of first courses that are due, who has a baseline, any later score, an end score.
+
+    Columns: the grouping, instrument, step, n, of (all that are due), rate, low, high.
+    """
+    by = list(tally.header.by)
+    table = tally.flow[tally.flow["step"] == "measured"]
+    groups = table[[*by, "instrument"]].drop_duplicates()
+    parts = []
+    for i, step in enumerate(STEPS):
+        counted = _grouped(table[table["reason"].isin(_AT_LEAST[step])], by, ["instrument"])
+        frame = groups.merge(counted, on=[*by, "instrument"], how="left", indicator=True)
+        frame["n"] = frame["n"].where(frame["_merge"] == "both", 0.0)
+        parts.append(frame.drop(columns="_merge").assign(step=step, _order=i))
+    frame = pd.concat(parts, ignore_index=True)
+    whole = frame.loc[frame["step"] == "started", [*by, "instrument", "n"]].rename(columns={"n": "of"})
+    frame = frame.merge(whole, on=[*by, "instrument"], how="left")
+    frame = frame.sort_values([*by, "instrument", "_order"], kind="stable", ignore_index=True)
+    frame = _with_rate(frame, "n", "of", _plan(tally), interval_method, level)
+    return frame[[*by, "instrument", "step", "n", "of", "rate", "low", "high"]]
+
+
+def median(tally: Tally, variable: str) -> pd.DataFrame:
+    """The median of a counted variable by group, instrument, axis and point: NaN where a part is hidden.
+
+    Columns: the grouping, instrument, axis, point, n, median (in the variable's own unit: days, or ticks).
+    """
+    by = [*tally.header.by, "instrument", "axis", "point"]
+    rows = []
+    for key, part in tally.values[tally.values["variable"] == variable].groupby(by, sort=True, observed=True):
+        part = part.sort_values("value")
+        n = part["n"].to_numpy(dtype=np.float64)
+        total = n.sum()
+        rows.append((*key, total, _weighted_median(part["value"].to_numpy(), n) if total > 0 else np.nan))
+    return pd.DataFrame(rows, columns=[*by, "n", "median"])
+
+
+def _weighted_median(value: Array, n: Array) -> float:
+    running = np.cumsum(n)
+    low = value[np.searchsorted(running, running[-1] / 2, side="left")]
+    high = value[np.searchsorted(running, running[-1] / 2, side="right")]
+    return float(low + high) / 2
+
+
+def timing(tally: Tally) -> pd.DataFrame:
+    """Days from dose to the score judged, by session: how long after the dose patients were asked.
+
+    Columns: the grouping (with protocol), instrument, session, n, median_days.
+    """
+    table = median(tally, "days_since_dose").rename(columns={"point": "session", "median": "median_days"})
+    table["session"] = table["session"].astype("int64")
+    by = list(tally.header.by)
+    return table[[*by, "instrument", "session", "n", "median_days"]].sort_values([*by, "instrument", "session"], ignore_index=True)
+
+
+def trajectory(tally: Tally, variable: str = "score") -> pd.DataFrame:
+    """Mean score (or change from baseline) at each point, of those scored there, in points.
+
+    Columns: the grouping, instrument, axis, point, n, mean, sd. Sums are of whole ticks, so they are exact
+    and have no order. `sd` is the sample standard deviation; NaN below two people.
+    """
+    plan = _plan(tally)
+    by = [*tally.header.by, "instrument", "axis", "point"]
+    table = tally.values[tally.values["variable"].isin([variable, "baseline"] if variable == "score" else [variable])]
+    n = table["n"].to_numpy(dtype=np.float64)
+    value = table["value"].to_numpy(dtype=np.float64)
+    table = table.assign(n=n, total=n * value, squares=n * value * value)
+    sums = table.groupby(by, sort=True, observed=True)[["n", "total", "squares"]].agg(lambda s: s.sum(skipna=False)).reset_index()
+    ticks = sums["instrument"].map(lambda name: plan["definitions"]["instruments"][name]["ticks"]).to_numpy(dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = sums["total"] / sums["n"]
+        spread = np.sqrt(np.maximum(sums["squares"] - sums["n"] * mean * mean, 0) / (sums["n"] - 1))
+    sums["mean"], sums["sd"] = mean / ticks, spread / ticks
+    place = sums["point"].map(lambda point: int(point) if str(point).isdigit() else 0)
+    axis = sums["axis"].map({"baseline": 0, "session": 1, "week": 2, "end": 3})
+    sums = sums.assign(_axis=axis, _place=place).sort_values([*tally.header.by, "instrument", "_axis", "_place"], kind="stable")
+    return sums[[*by, "n", "mean", "sd"]].reset_index(drop=True)
