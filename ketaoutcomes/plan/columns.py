@@ -238,7 +238,8 @@ class Columns(
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Self:
         """The section with these values: whatever is no setting is a column of ours."""
-        settings = {name: value for name, value in values.items() if name in cls.keys() and name != "fields"}
+        declared = cls.keys()
+        settings = {name: value for name, value in values.items() if name in declared and name != "fields"}
         return cls(**settings, fields={name: value for name, value in values.items() if name not in settings})
 
     def as_table(self) -> dict[str, Any]:
@@ -317,4 +318,5 @@ def _not_ours(name: str, field: Field, allowed: Iterable[str], instruments: Mapp
     stem, _, item = name.rpartition("_")
     if stem in instruments and item.isdecimal():
         return f"is no item of {stem}, which has {instruments[stem] or 'no items, only totals'}"
-    return f"is not a column of ours{nearest(name, names)}; list it under covariates or drop to keep or ignore it"
+    near = nearest(name, names)
+    return f"is not a column of ours{near}; list it under covariates or drop to keep or ignore it"

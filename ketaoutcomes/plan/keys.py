@@ -12,6 +12,7 @@ import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
@@ -99,9 +100,10 @@ class Place:
         """The same place, below which no key is shown: it may be a value taken from patients' records."""
         return Place(self.path, self.faults, self.shown)
 
-    def refuse(self, message: str) -> None:
-        """Note a mistake here."""
+    def refuse(self, message: str) -> Value_co | None:
+        """Note a mistake here; None stands in for the value that could not be read."""
         self.faults.append(Fault(self.path, self.shown, message))
+        return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Reader:
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """The declaration of one key. `example` stands commented out in the default plan where there is no default."""
+    """The declaration of one key. Without a default, `example` stands commented out in the default plan."""
 
     name: str
     default: Any
@@ -247,7 +249,8 @@ def elsewhere(word: str) -> str:
     >>> elsewhere("within_days")
     '; it belongs in [baseline]'
     """
-    homes = [f"[{name}]" for name, table in TABLES.items() if table is not None and word in table.keys()]
+    declared = {name: table.keys() for name, table in TABLES.items() if table is not None}
+    homes = [f"[{name}]" for name, keys in declared.items() if word in keys]
     return f"; it belongs in {' or '.join(homes)}" if homes else ""
 
 
@@ -298,7 +301,8 @@ def is_whole(value: object) -> bool:
 def wholes(low: int, high: int, *, count: int | None = None, ties: bool = False) -> Reader:
     """Whole numbers from `low` to `high` in rising order; with `ties`, neighbours may be equal."""
     many = "a list of" if count is None else f"{count}"
-    wanted = f"{many} whole numbers between {low} and {high}, {'none smaller' if ties else 'each larger'} than the one before"
+    order = "none smaller" if ties else "each larger"
+    wanted = f"{many} whole numbers between {low} and {high}, {order} than the one before"
 
     def read(value: Any, place: Place) -> tuple[int, ...] | None:
         if not is_list(value):
@@ -309,7 +313,7 @@ def wholes(low: int, high: int, *, count: int | None = None, ties: bool = False)
                 f"must be {wanted}; got {kind(odd) if as_number(odd) is None else echo(odd)} in it"
             )
         items = tuple(int(item) for item in value)
-        rises = all(b > a or (ties and b == a) for a, b in zip(items, items[1:], strict=False))
+        rises = all(b > a or (ties and b == a) for a, b in pairwise(items))
         enough = len(items) == count if count is not None else bool(items)
         if enough and rises and low <= items[0] and items[-1] <= high:
             return items

@@ -1,4 +1,4 @@
-"""The plan in words, for the Methods section of a paper: built from its values and the definitions' citations."""
+"""The plan in words, for a paper's Methods section: built from its values and the definitions' citations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ketaoutcomes import __version__
 
 if TYPE_CHECKING:
-    from ketaoutcomes.definitions import Definitions, Instrument, Protocol
+    from ketaoutcomes.definitions import Instrument, Protocol
     from ketaoutcomes.plan.model import Plan
 
 HOUSE = "house"
@@ -21,7 +21,7 @@ INTERVALS = {
 }
 ROUTE_WORDS = {"iv": "intravenous", "im": "intramuscular", "sc": "subcutaneous"}
 CLOCKS = {
-    "protocol": "in days covered by an adequate dose for protocols judged in days, in adequate doses for the others",
+    "protocol": "in days covered by an adequate dose for protocols judged in days, else in adequate doses",
     "cumulative": "in days covered by an adequate dose",
     "doses": "in adequate doses",
     "first_reach": "in days covered by a dose of any size since the first adequate one",
@@ -91,14 +91,15 @@ class _Writer:
         else:
             yield "A course was a run of dosing days with no gap longer than its protocol's course gap."
         if "all" in plan.protocol:
-            yield f"Unless a person's record named a protocol, every course was judged by {self.protocol(plan.protocol['all'])}."
+            everyone = self.protocol(plan.protocol["all"])
+            yield f"Unless a person's record named a protocol, every course was judged by {everyone}."
             return
         described = [
             f"{listed(ROUTE_WORDS.get(route, route) for route in routes)}, {self.protocol(name)}"
             for name, routes in self.routes().items()
         ]
         yield (
-            "Unless a person's record named a protocol, a course was judged by that of the route of its first dose: "
+            "Unless a person's record named a protocol, the route of its first dose gave a course its own: "
             + "; ".join(described) + "."
         )  # fmt: skip
 
@@ -180,7 +181,7 @@ class _Writer:
                     else f"up to {instrument.max_missing} blank items"
                 )
                 source = self.cite(instrument.cites.get("missing_items", HOUSE))
-                yield f"{instrument.title} forms with {items} were scored from the mean of the answered ones{source}."
+                yield f"{instrument.title} forms with {items} took the mean of the others{source}."
 
     def criteria(self) -> Iterable[str]:
         criteria = self.plan.criteria
@@ -200,13 +201,13 @@ class _Writer:
             windows = listed(f"{p.session_window} days ({p.id})" for p in self.by_visit)
             yield (
                 "After each session the last score was judged up to and including the day of the next dose, "
-                f"at most {windows} later; at the end of induction the score nearest to {ideal} days after its last "
-                f"dose, from {early} to {late} days and before maintenance began."
+                f"at most {windows} later; at the end of induction the score nearest to {ideal} days after "
+                f"its last dose, from {early} to {late} days and before maintenance began."
             )
         weeks = listed(str(week) for week in points.weeks)
         yield (
-            f"At week{'s' if points.weeks[1:] else ''} {weeks} after the first dose the score nearest to that day was "
-            f"judged, within {points.week_margin_days} days, ties to the later."
+            f"At week{'s' if points.weeks[1:] else ''} {weeks} after the first dose the score nearest to "
+            f"that day was judged, within {points.week_margin_days} days, ties to the later."
         )
         yield from self.end_weeks()
         schedule = self.plan.assessments.schedule
@@ -225,15 +226,16 @@ class _Writer:
         due = [f"{p.maturity} days ({p.id})" for p in self.protocols if p.maturity is not None]
         if due:
             yield (
-                "A course was due once enough days had passed since its first dose, whatever had happened in it: "
-                f"{listed(due)}, and by week once the week's window had closed."
+                "A course was due once enough days had passed since its first dose, whatever had happened in "
+                f"it: {listed(due)}, and by week once the week's window had closed."
             )
         else:
             yield "A course was due at a week once the week's window had closed, whatever had happened in it."
         yield "Courses not yet due were counted but entered no rate."
         yield (
-            "The headline rate divides courses that met a criterion by all that were due: unscored courses count as "
-            f"not met (non-responder imputation){self.cite(ESTIMAND)}. Rates among those scored are shown beside it."
+            "The headline rate divides courses that met a criterion by all that were due: unscored courses "
+            f"count as not met (non-responder imputation){self.cite(ESTIMAND)}. "
+            "Rates among those scored are shown beside it."
         )
         name, source = INTERVALS[rates.interval]
         yield f"Intervals are {rates.level * 100:.6g} % {name} intervals{self.cite(source)}."
@@ -245,14 +247,16 @@ class _Writer:
         if chosen.level is not None:
             level = listed(f"{item.dose:g} {item.unit} {item.route}" for item in chosen.level)
         yield (
-            f"Time at an adequate dose was described until {criterion.title}{self.cite(criterion.cite)}; a dose was "
-            f"adequate at {chosen.fraction * 100:.6g} % of its level or more, the level being {level}."
+            f"Time at an adequate dose was described until {criterion.title}{self.cite(criterion.cite)}; "
+            f"a dose was adequate at {chosen.fraction * 100:.6g} % of its level or more, "
+            f"the level being {level}."
         )
         yield f"It was counted {CLOCKS[chosen.clock]}, against windows of {self.windows()}."
         days = listed(str(day) for day in chosen.calendar_days)
         yield (
-            f"Beside it stands the calendar: response by day {days}. A response more than {chosen.grace_days} days "
-            f"after cover ended is shown apart, and courses were judged whole once {chosen.mature_days} days old. "
+            f"Beside it stands the calendar: response by day {days}. "
+            f"A response more than {chosen.grace_days} days after cover ended is shown apart, "
+            f"and courses were judged whole once {chosen.mature_days} days old. "
             "No study has validated such windows; they describe exposure, not cause."
         )
 

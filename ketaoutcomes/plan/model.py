@@ -1,5 +1,7 @@
 """The statistical analysis plan: one frozen value that fixes every choice behind a number."""
 
+# ruff: noqa: RUF009 - the sections are frozen, so one default may serve every plan
+
 from __future__ import annotations
 
 import dataclasses
@@ -90,7 +92,7 @@ class Plan:
 
     @cached_property
     def definitions(self) -> Definitions:
-        """Every instrument, criterion and protocol known to this plan: the package's, and those of `folders`."""
+        """Every instrument, criterion and protocol known here: the package's, and those of `folders`."""
         from ketaoutcomes.definitions import load  # numpy comes with it, and a plan must import fast
 
         return load(tuple(self.folders))
@@ -112,7 +114,7 @@ class Plan:
 
     @property
     def people_columns(self) -> tuple[str, ...]:
-        """Columns of people that the plan needs beyond the usual ones: covariates, and what entry rules ask for."""
+        """Columns of people to keep beyond the usual ones: covariates, and what entry rules ask for."""
         return tuple(
             dict.fromkeys((*self.columns.covariates, *(rule.column for rule in self.population.entry)))
         )
@@ -139,7 +141,7 @@ class Plan:
         return dataclasses.replace(self, **changes)
 
     def canonical(self) -> str:
-        """Everything that can change a number, as JSON with sorted keys: the analysis tables and the definitions.
+        """Everything that can change a number, as JSON with sorted keys: analysis tables and definitions.
 
         Where data and folders lie, what their columns are called and who may read the report are left out.
         Two plans give the same numbers on the same cohort if these texts are equal.
@@ -221,7 +223,7 @@ class Plan:
                 place.refuse(f"must be between {instrument.low} and {instrument.high}; got {points}")
 
     def _ends_too_late(self, definitions: Definitions, faults: list[Fault]) -> None:
-        """The last day an end score may have must come before its course is due, or it could never be read."""
+        """An end score may come no later than its course is due, or it could never be read."""
         place, latest = Place(("points", "end_days"), faults), self.points.end_days[2]
         for name in dict.fromkeys(self.protocol.values()):
             protocol = definitions.protocols.get(name)
@@ -252,7 +254,13 @@ def _read_protocol(value: Any, place: Place) -> Lookup[str] | None:
         stands = False
     if not stands:
         return None
-    return Lookup(value) if "all" in value else Lookup({**BY_ROUTE, **value})
+    chosen = value if "all" in value else {**BY_ROUTE, **value}
+    # One order whatever order was written: it settles which route a day with two of them counts for.
+    return Lookup({route: chosen[route] for route in sorted(chosen, key=lambda r: (_rank(r), r))})
+
+
+def _rank(route: str) -> int:
+    return ROUTES.index(route) if route in ROUTES else len(ROUTES)
 
 
 def _plain(value: Any) -> Any:

@@ -83,7 +83,7 @@ def _check_schema(table: Mapping[str, Any], faults: list[Fault]) -> None:
 
 
 def _decoded(content: bytes, name: str) -> str:
-    """The text of a plan file, which TOML wants in UTF-8; the byte-order mark some editors write is no key."""
+    """The text of a plan file, UTF-8 as TOML wants it, without the byte-order mark some editors write."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise PlanError(lines=[f"{name} line 1: is UTF-16 text; save the plan as UTF-8"])
     try:
@@ -93,7 +93,26 @@ def _decoded(content: bytes, name: str) -> str:
         raise PlanError(lines=[f"{name} line {line}: is not UTF-8 text; save the plan as UTF-8"]) from None
 
 
+_PLAINLY = {
+    "Cannot overwrite": "this key is already given above",
+    "Cannot declare": "this table is already given above",
+    "Cannot mutate": "this table is already given above",
+    "Cannot redefine": "this table is already given above",
+    "Duplicate": "a key is given twice in this table",
+    "Invalid value": "this is no value (text needs quotes)",
+    "Expected newline": "one line holds one key; something follows its value",
+    "Unescaped": "a backslash in quotes must be doubled, or use 'single quotes'",
+}
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+def _plainly(said: str) -> str:
+    """The parser's complaint without keys and characters of the file: in a value map they may be patients'."""
+    for start, words in _PLAINLY.items():
+        if said.startswith(start):
+            return words
+    plain = re.sub(r"\s*('(?!(=|\]|\]\])').*'|\(.*\))", "", said)
+    return plain[:1].lower() + plain[1:]
 
 
 def _toml(text: str, name: str) -> dict[str, Any]:
@@ -103,9 +122,9 @@ def _toml(text: str, name: str) -> dict[str, Any]:
         said = str(error)
         found = _WHERE.search(said)
         line = int(found[1]) if found and found[1] else text.rstrip().count("\n") + 1
-        # The parser quotes keys and characters of the file, which inside a value map may be patients'.
-        plain = re.sub(r"\s*('[^=\]].*'|\(.*\))", "", _WHERE.sub("", said))
-        raise PlanError(lines=[f"{name} line {line}: is not TOML: {plain[:1].lower()}{plain[1:]}"]) from None
+        raise PlanError(
+            lines=[f"{name} line {line}: is not TOML: {_plainly(_WHERE.sub('', said))}"]
+        ) from None
     except RecursionError:
         raise PlanError(lines=[f"{name}: is nested too deeply for a plan"]) from None
     except (ValueError, ArithmeticError):

@@ -326,7 +326,7 @@ class GoodTime(
         """A course must outlive its last calendar verdict, and a level must be of use."""
         if self.mature_days < self.calendar_days[-1]:
             place.at("mature_days").refuse(
-                f"must be at least the last of calendar_days, {self.calendar_days[-1]}; got {self.mature_days}"
+                f"must reach the last of calendar_days, {self.calendar_days[-1]}; got {self.mature_days}"
             )
         if self.level is not None and self.basis in {"target", "maximum"}:
             place.at("level").refuse(
