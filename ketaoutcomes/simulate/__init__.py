@@ -10,7 +10,11 @@ titration trials for good time: one in which dose does nothing, one in which onl
 from __future__ import annotations
 
 from ketaoutcomes.simulate.clinics import COVARIATES, Simulated, clinic
+from ketaoutcomes.simulate.faults import with_faults
 from ketaoutcomes.simulate.planting import ARMS, HABITS, Habits, HomeArm, Site, VisitArm
+from ketaoutcomes.simulate.shipped import load_sample, sample_path
+from ketaoutcomes.simulate.titration import Trial, dose_matters, null, planted_rates
+from ketaoutcomes.simulate.volume import large
 
 __all__ = [
     "ARMS",
@@ -20,6 +24,14 @@ __all__ = [
     "HomeArm",
     "Simulated",
     "Site",
+    "Trial",
     "VisitArm",
     "clinic",
+    "dose_matters",
+    "large",
+    "load_sample",
+    "null",
+    "planted_rates",
+    "sample_path",
+    "with_faults",
 ]

@@ -206,7 +206,8 @@ def baseline_asks(people: pd.DataFrame, first: Whole, draws: Draws) -> pd.DataFr
     same_day = same_day.assign(gad7=form[same_day["course"].to_numpy()] == 2)
     asks = pd.concat([intake, same_day], ignore_index=True).assign(whole=True)
     asked = people["asked_before"].to_numpy(dtype=bool)
-    return asks.loc[asked[asks["course"].to_numpy()]]
+    kept: pd.DataFrame = asks.loc[asked[asks["course"].to_numpy()]]
+    return kept
 
 
 def _visit_asks(
