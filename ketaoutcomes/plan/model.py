@@ -224,14 +224,17 @@ class Plan:
 
     def _ends_too_late(self, definitions: Definitions, faults: list[Fault]) -> None:
         """An end score may come no later than its course is due, or it could never be read."""
-        place, latest = Place(("points", "end_days"), faults), self.points.end_days[2]
-        for name in dict.fromkeys(self.protocol.values()):
-            protocol = definitions.protocols.get(name)
-            if protocol is None or protocol.maturity is None or protocol.induction_limit is None:
-                continue
-            room = protocol.maturity - protocol.induction_limit
-            if latest > room:
-                place.refuse(f"must end by day {room}: {name} is due then; got {latest}")
+        known = [definitions.protocols.get(name) for name in dict.fromkeys(self.protocol.values())]
+        rooms = [
+            (protocol.maturity - protocol.induction_limit, protocol.id)
+            for protocol in known
+            if protocol is not None and protocol.maturity is not None and protocol.induction_limit is not None
+        ]
+        latest = self.points.end_days[2]
+        if rooms and latest > min(rooms)[0]:
+            room, name = min(rooms)
+            message = f"must end by day {room}, when a course of {name} is due; got {latest}"
+            Place(("points", "end_days"), faults).refuse(message)
 
 
 def _read_protocol(value: Any, place: Place) -> Lookup[str] | None:

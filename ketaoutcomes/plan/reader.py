@@ -107,7 +107,7 @@ _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 def _plainly(said: str) -> str:
-    """The parser's complaint without keys and characters of the file: in a value map they may be patients'."""
+    """The parser's complaint without what it quotes: in a value map that may be a patient's."""
     for start, words in _PLAINLY.items():
         if said.startswith(start):
             return words
