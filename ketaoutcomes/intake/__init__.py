@@ -1,0 +1,287 @@
+"""Files to a cohort: text is read as text and typed by one written rule set; nothing is dropped silently."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ketaoutcomes.cohort import Cohort, Source, assemble
+from ketaoutcomes.intake.findings import Findings, Stop, listed
+from ketaoutcomes.intake.grid import Grid, read_grid
+from ketaoutcomes.intake.guard import check_names, check_values
+from ketaoutcomes.intake.header import Header
+from ketaoutcomes.intake.layout import Layout, lay_out, near_names
+from ketaoutcomes.intake.sources import SourceFile, names_of, open_files
+from ketaoutcomes.intake.texts import cleaned
+from ketaoutcomes.intake.views import ViewReader, kept_rows
+from ketaoutcomes.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["THRESHOLD", "Intake", "quarantined_share", "read", "take_in"]
+
+Array = Any
+Paths = str | os.PathLike[str] | list[str | os.PathLike[str]]
+THRESHOLD = 0.05
+"""The share of rows with a quarantined finding past which a run ends with exit code 4."""
+
+
+def read(paths: Paths, plan: Plan | None = None, *, allow_empty: bool = False) -> Cohort:
+    """A cohort from one or several CSV files: wide, long, or split into doses, scores and people.
+
+    Headers and values are ours, or translated by the plan's `[columns]`. `cohort.problems` lists what was
+    normalised and quarantined; `cohort.ledger` accounts for every row. Raises `InputRefused`, which lists
+    everything that forbids reading on and the line to write for it; no cell's value is in it.
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "two.csv").write_text("patient,day,dose,unit,route,phq9\\n007,0,0.5,mg/kg,iv,18\\n7,0,,,,9\\n")
+    >>> read(folder / "two.csv").scores[["patient", "score"]].values.tolist()
+    [['007', 18.0], ['7', 9.0]]
+    """
+    return take_in(paths, plan, allow_empty=allow_empty).cohort
+
+
+@dataclass
+class Intake:
+    """A reading: the cohort, what was said about columns on the way, and how each file was laid out."""
+
+    cohort: Cohort
+    notes: tuple[str, ...]
+    columns: Mapping[str, Mapping[str, tuple[str, ...]]]
+
+
+@dataclass
+class _Run:
+    """One reading over all its files."""
+
+    plan: Plan
+    found: Findings = field(default_factory=Findings)
+    frames: dict[str, list[pd.DataFrame]] = field(
+        default_factory=lambda: {t: [] for t in ("doses", "scores", "people", "events")}
+    )
+    sources: list[Source] = field(default_factory=list)
+    seen: dict[tuple[str, ...], Array] = field(default_factory=dict)
+    headers: dict[str, Header] = field(default_factory=dict)
+    layouts: dict[str, Layout] = field(default_factory=dict)
+
+
+def take_in(paths: Paths, plan: Plan | None = None, *, allow_empty: bool = False) -> Intake:
+    """As `read`, with what was said about columns on the way; `ketaoutcomes check` prints it."""
+    run = _Run(plan or Plan())
+    files = open_files(paths)
+    for path, name in zip(files, names_of(files), strict=True):
+        source = SourceFile(path, name, run.plan.columns.encoding)
+        try:
+            _read_file(source, run, allow_empty)
+        except Stop as stop:
+            run.found.refuse(name, stop)
+    _check_plan_columns(run)
+    frames = {table: _joined(parts) for table, parts in run.frames.items()}
+    _check_tables(run, frames)
+    run.found.stop_if_refused()
+    people, events = (frames[name] if len(run.frames[name]) else None for name in ("people", "events"))
+    cohort = assemble(
+        frames["doses"], frames["scores"], people, events,
+        plan=run.plan, problems=run.found.problems(), ledger=run.found.ledger(), sources=tuple(run.sources),
+    )  # fmt: skip
+    return Intake(cohort, tuple(run.found.notes), {name: _column_use(run, name) for name in run.layouts})
+
+
+def quarantined_share(cohort: Cohort) -> float:
+    """The share of input rows with at least one quarantined finding.
+
+    >>> from ketaoutcomes.cohort import Cohort
+    >>> doses = pd.DataFrame({"patient": ["a"], "day": [0], "dose": 1.0, "route": "iv", "phq9": [18.0]})
+    >>> quarantined_share(Cohort.from_frames(doses))
+    0.0
+    """
+    rows = sum(source.rows for source in cohort.sources)
+    problems = cohort.problems
+    set_aside = problems[(problems["action"] == "quarantined") & (problems["row"] > 0)]
+    return len(set_aside[["file", "row"]].drop_duplicates()) / rows if rows else 0.0
+
+
+def _read_file(source: SourceFile, run: _Run, allow_empty: bool) -> None:
+    found, plan = run.found, run.plan
+
+    def choose(header: Header) -> set[int]:
+        check_names(header, plan.columns.drop, source.name, found)
+        run.headers[source.name] = header
+        run.layouts[source.name] = lay_out(header, source.name, plan, found)
+        return run.layouts[source.name].positions()
+
+    before = len(found.refusals)
+    grid = read_grid(source, plan.columns, choose, found)
+    if grid.read == 0 and not allow_empty:
+        raise Stop("A07", "has a header and no rows below it")
+    layout = run.layouts[source.name]
+    _note_left_out(source.name, grid.header, layout, found)
+    run.sources.append(Source(source.name, source.sha256, grid.read))
+    if len(found.refusals) > before:
+        return
+    alive = _file_rows(grid, layout, run)
+    _check_identifiers(grid, layout, run)
+    _read_views(grid, layout, alive, run)
+
+
+def _file_rows(grid: Grid, layout: Layout, run: _Run) -> Array:
+    """Which rows go on to the views: those that pass the row filter, repeated rows once."""
+    alive = np.ones(len(grid), dtype=bool)
+    for position, wanted in layout.keep.items():
+        passing = kept_rows(grid, position, wanted)
+        run.found.count(
+            grid.file, "input", "filtered", grid.header.show(position), int((alive & ~passing).sum())
+        )
+        alive &= passing
+    first = np.zeros(len(grid), dtype=bool)
+    first[np.unique(grid.prints, return_index=True)[1]] = True
+    earlier = run.seen.get(grid.header.names)
+    if earlier is not None:
+        first &= ~np.isin(grid.prints, earlier)
+    run.seen[grid.header.names] = grid.prints if earlier is None else np.concatenate([earlier, grid.prints])
+    repeated = alive & ~first
+    run.found.rows(grid.file, grid.rows[repeated], "", "C07", "normalised")
+    run.found.count(grid.file, "input", "duplicate", "C07", int(repeated.sum()))
+    return alive & first
+
+
+def _check_identifiers(grid: Grid, layout: Layout, run: _Run) -> None:
+    """Codes that become one when spaces and full-width letters are read as plain; and codes that are none."""
+    positions = {view.fields["patient"].position for view in layout.views if "patient" in view.fields}
+    for position in positions - {None}:
+        coded = grid.columns[position]  # type: ignore[index]
+        name = grid.header.show(position)  # type: ignore[arg-type]
+        plain: dict[str, int] = {}
+        for text in coded.texts:
+            plain[cleaned(text)] = plain.get(cleaned(text), 0) + 1
+        changed = sum(text != cleaned(text) for text in coded.texts)
+        if changed:
+            run.found.normalised(grid.file, name, "C05", changed)
+        merged = np.array(
+            [plain[cleaned(text)] > 1 and bool(cleaned(text)) for text in coded.texts] or [False]
+        )
+        if merged.any():
+            run.found.rows(grid.file, grid.rows[merged[coded.codes]], name, "C05", "normalised")
+        check_values(grid.file, name, plain, run.found, labels=False)
+
+
+def _read_views(grid: Grid, layout: Layout, alive: Array, run: _Run) -> None:
+    kept = np.zeros(len(grid), dtype=bool)
+    readers = [ViewReader(grid, view, alive, run.plan, run.found) for view in layout.views]
+    for reader in readers:
+        try:
+            made = reader.frames()
+        except Stop as stop:
+            run.found.refuse(grid.file, stop)
+            continue
+        for table, frame in made.items():
+            run.frames[table].append(frame)
+        kept |= reader.alive
+    run.found.count(grid.file, "input", "kept", "", int(kept.sum()))
+    lost = alive & ~kept
+    for reader in readers:
+        for index, rule in enumerate(reader.reasons):
+            rows = lost & (reader.reason == index)
+            run.found.count(grid.file, "input", "quarantined", rule, int(rows.sum()) if rule else 0)
+            lost = lost & ~rows if rule else lost
+    run.found.count(grid.file, "input", "filtered", "keep", int(lost.sum()))
+
+
+def _note_left_out(file: str, header: Header, layout: Layout, found: Findings) -> None:
+    if layout.left_out:
+        names = listed((header.show(i) for i in layout.left_out), 40)
+        found.note(f"{file}: columns left out: {names}")
+
+
+def _check_plan_columns(run: _Run) -> None:
+    """Refuse names the plan gives that no file has; a table may be in one file and not in another."""
+    headers = list(run.headers.values())
+    if not headers:
+        return
+    columns = run.plan.columns
+    wanted = [f.source for f in columns.fields.values() if f.source is not None]
+    wanted += [*columns.covariates, *columns.keep]
+    for table in ("doses", "scores", "people"):
+        for entry in getattr(columns, table):
+            if not entry.file and not any(
+                all(h.find(f.source or "") is not None for f in entry.fields.values() if f.source)
+                for h in headers
+            ):
+                wanted += [f.source for f in entry.fields.values() if f.source]
+    absent = [name for name in dict.fromkeys(wanted) if all(h.find(name) is None for h in headers)]
+    if absent:
+        near = near_names(absent, headers[0])
+        run.found.refuse("plan", Stop("B06", f"[columns] names columns no file has{near}"))
+
+
+def _check_tables(run: _Run, frames: dict[str, pd.DataFrame]) -> None:
+    """A cohort needs doses and scores; say which line makes them where a file gives none."""
+    if run.found.refusals:
+        return
+    if not run.frames["doses"]:
+        line = 'dose = "..." (an amount above 0 is a dose given), route = "..." or session = "..."'
+        near = [near_names(["dose", "route", "session"], header) for header in run.headers.values()]
+        message = (
+            f"no column says when a dose was given{near[0] if near else ''}; write under [columns]: {line}"
+        )
+        run.found.refuse(
+            "input",
+            Stop(
+                "B06",
+                f"{message}; or, for one dose each, [[columns.doses]] with day = {{ value = 0 }} and dose = {{ value = 1 }}",
+            ),
+        )
+    if not run.frames["scores"]:
+        known = ", ".join(run.plan.definitions.instruments)
+        line = 'phq9 = "their total", or phq9_1 = "their first item" and so on'
+        run.found.refuse(
+            "input", Stop("B06", f"no column holds a score ({known}); write under [columns]: {line}")
+        )
+    for table in ("doses", "scores"):
+        dated = {"date" if "date" in part else "day" for part in run.frames[table]}
+        if len(dated) > 1:
+            run.found.refuse(
+                "input",
+                Stop("B06", f"some {table} have a day and others a date; give one of the two throughout"),
+            )
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """One frame from several; where some rows of doses name a dose, rows that only number a session do not add any."""
+    if any(part.attrs.get("marks") == "dose" for part in parts):
+        parts = [part for part in parts if part.attrs.get("marks") != "session"]
+    if len(parts) < 2:
+        return parts[0] if parts else pd.DataFrame()
+    parts = [part.copy(deep=False) for part in parts]
+    for name in dict.fromkeys(c for part in parts for c in part.columns):
+        having = [part for part in parts if name in part]
+        if all(isinstance(part[name].dtype, pd.CategoricalDtype) for part in having):
+            every = pd.Index(
+                list(dict.fromkeys(label for part in having for label in part[name].cat.categories)),
+                dtype=object,
+            )
+            for part in parts:
+                part[name] = (
+                    part[name].cat.set_categories(every)
+                    if name in part
+                    else pd.Categorical([None] * len(part), categories=every)
+                )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _column_use(run: _Run, file: str) -> dict[str, tuple[str, ...]]:
+    """How each of a file's columns was used, by name."""
+    header, layout = run.headers[file], run.layouts[file]
+    mapped = {
+        f"{header.show(given.position)} -> {ours}": None
+        for view in layout.views
+        for ours, given in view.fields.items()
+        if given.position is not None
+    }
+    return {"mapped": tuple(mapped), "left_out": tuple(header.show(i) for i in layout.left_out)}

@@ -1,0 +1,134 @@
+"""Texts to calendar days: ISO as it stands, anything else only by the plan's `date_format`.
+
+The process's locale plays no part. A time of day is checked and left out: the local date as written decides
+the day.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable, Sequence
+
+from ketaoutcomes.intake.findings import Stop
+
+FIRST_DAY = datetime.date(1990, 1, 1)
+LAST_DAY = datetime.date(2049, 12, 31)
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_TIME = r"(?:[T ]\s*(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,][0-9]+)?)?\s*(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+_ISO = re.compile(
+    r"(?P<year>[0-9]{4})([-/.])(?P<month>[0-9]{1,2})\2(?P<day>[0-9]{1,2})" + _TIME, re.IGNORECASE
+)
+_COMPACT = re.compile(r"(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})" + _TIME, re.IGNORECASE)
+_NUMERIC = re.compile(r"([0-9]{1,2})([-/. ])([0-9]{1,2})\2([0-9]{4}|[0-9]{2})\b.*")
+_NAMED = re.compile(r"([0-9]{1,2})[-/. ]?([A-Za-z]{3,9})[-/. ,]*([0-9]{4}|[0-9]{2})\b.*")
+_MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})[-/. ]*([0-9]{1,2})[-/. ,]+([0-9]{4}|[0-9]{2})\b.*")
+_TOKENS = re.compile("YYYY|MON|MM|DD|YY|hh|mm")
+_PATTERNS = {
+    "YYYY": "(?P<year>[0-9]{4})",
+    "YY": "(?P<year>[0-9]{2})",
+    "MON": "(?P<month>[A-Za-z]{3,9})",
+    "MM": "(?P<month>[0-9]{1,2})",
+    "DD": "(?P<day>[0-9]{1,2})",
+    "hh": "(?P<hour>[0-9]{1,2})",
+    "mm": "(?P<minute>[0-9]{2})",
+}
+_UTC = {"Z", "z", "+00:00", "-00:00", "+0000", "-0000"}
+
+
+def compiled(date_format: str) -> re.Pattern[str]:
+    """A declared format as a pattern; a time may follow the date where the format has none.
+
+    >>> bool(compiled("DD-MON-YY").fullmatch("03-Mar-25"))
+    True
+    """
+    parts, at = [], 0
+    for match in _TOKENS.finditer(date_format):
+        parts += [re.escape(date_format[at : match.start()]), _PATTERNS[match[0]]]
+        at = match.end()
+    tail = re.escape(date_format[at:])
+    return re.compile("".join(parts) + tail + ("" if "hh" in date_format else _TIME), re.IGNORECASE)
+
+
+def date(text: str, declared: re.Pattern[str] | None = None) -> tuple[datetime.date | None, str]:
+    """One date and the rule it breaks: E05 no such day or time, E04 a spreadsheet's serial, E07 a placeholder.
+
+    >>> date("2025-02-28"), date("2025-02-30"), date("45678"), date("9999-12-31")
+    ((datetime.date(2025, 2, 28), ''), (None, 'E05'), (None, 'E04'), (None, 'E07'))
+    """
+    match = declared.fullmatch(text) if declared else None
+    match = match or _ISO.fullmatch(text) or (None if declared else _COMPACT.fullmatch(text))
+    if match is None:
+        return None, "E04" if re.fullmatch(r"[0-9]{5}(\.[0-9]+)?", text) else "E05"
+    part = match.groupdict()
+    if not _time_exists(part):
+        return None, "E05"
+    year, month = int(part["year"]), _month(part["month"])
+    if len(part["year"]) == 2:
+        year += 2000 if year < 50 else 1900
+    try:
+        found = datetime.date(year, month, int(part["day"]))
+    except ValueError:
+        return None, "E05"
+    return (found, "") if FIRST_DAY <= found <= LAST_DAY else (None, "E07")
+
+
+def _month(text: str) -> int:
+    if text.isdigit():
+        return int(text)
+    return MONTHS.index(text[:3].casefold()) + 1 if text[:3].casefold() in MONTHS else 0
+
+
+def _time_exists(part: dict[str, str | None]) -> bool:
+    hour, minute, second = (int(part.get(name) or 0) for name in ("hour", "minute", "second"))
+    return hour < 24 and minute < 60 and second < 60
+
+
+def check_dates(texts: Sequence[str], declared: str | None, column: str) -> None:
+    """Refuse a column of dates whose reading would be a guess; the message has the line to write."""
+    odd = [text for text in texts if text and not _ISO.fullmatch(text)]
+    if declared is None:
+        wanted = _formats(odd)
+        if wanted:
+            lines = " or ".join(f'date_format = "{one}"' for one in wanted)
+            raise Stop(
+                "E01", f"holds dates that are not YYYY-MM-DD; write under [columns]: {lines}", column=column
+            )
+    _check_zones(texts, column)
+
+
+def _formats(texts: Iterable[str]) -> list[str]:
+    """The formats in which every oddly written date of a column exists; every candidate where none fits all."""
+    numeric = [m for text in texts if (m := _NUMERIC.fullmatch(text))]
+    if numeric:
+        mark, year = numeric[0][2], "YYYY" if len(numeric[0][4]) == 4 else "YY"
+        day_first = all(int(m[1]) <= 31 and int(m[3]) <= 12 for m in numeric)
+        month_first = all(int(m[1]) <= 12 and int(m[3]) <= 31 for m in numeric)
+        both = [f"DD{mark}MM{mark}{year}", f"MM{mark}DD{mark}{year}"]
+        return [one for one, fits in zip(both, (day_first, month_first), strict=True) if fits] or both
+    for pattern, shape in ((_NAMED, "day"), (_MONTH_FIRST, "month")):
+        named = [
+            m
+            for text in texts
+            if (m := pattern.fullmatch(text)) and (m[2] if shape == "day" else m[1])[:3].casefold() in MONTHS
+        ]
+        if named:
+            found = named[0]
+            year = "YYYY" if len(found[3]) == 4 else "YY"
+            if shape == "month":
+                between = found[0][found.end(1) : found.start(2)], found[0][found.end(2) : found.start(3)]
+                return [f"MON{between[0]}DD{between[1]}{year}"]
+            between = found[0][found.end(1) : found.start(2)], found[0][found.end(2) : found.start(3)]
+            return [f"DD{between[0]}MON{between[1]}{year}"]
+    return []
+
+
+def _check_zones(texts: Sequence[str], column: str) -> None:
+    """Times in UTC do not say which local day it was; times with a local offset do."""
+    timed = [m for text in texts if (m := _ISO.fullmatch(text) or _COMPACT.fullmatch(text)) and m["zone"]]
+    at_midnight = all(not int(m["hour"]) and not int(m["minute"]) for m in timed)
+    if timed and not at_midnight and all(m["zone"] in _UTC for m in timed):
+        message = (
+            "holds times in UTC, which do not say the clinic's local day; export local times, or dates only"
+        )
+        raise Stop("E10", message, column=column)
