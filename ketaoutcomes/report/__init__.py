@@ -1,0 +1,74 @@
+"""The report: finished tables as a page for people, a workbook for analysts, and JSON for machines.
+
+It is built from protected counts alone and cannot hold a row: nothing here knows a cohort or a patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ketaoutcomes.report.finished import finish
+from ketaoutcomes.report.folder import MANIFEST, CannotWrite, replace_folder
+from ketaoutcomes.report.meta import Meta
+from ketaoutcomes.report.page import AUDIENCES, render
+from ketaoutcomes.report.record import manifest_json, results_json
+from ketaoutcomes.report.workbook import workbook
+
+if TYPE_CHECKING:
+    from ketaoutcomes.plan import Plan
+    from ketaoutcomes.tallies import Tally
+
+__all__ = ["CannotWrite", "Meta", "write"]
+
+
+def write(
+    out: str | Path,
+    *,
+    tallies: Mapping[str, Tally],
+    plan: Plan,
+    meta: Meta,
+    profile: str | None = "cms11",
+    audience: str = "shared",
+    force: bool = False,
+) -> list[Path]:
+    """Write report.html, tables.xlsx, results.json and manifest.json to the folder `out`, all or none.
+
+    `tallies` are named Tallies protected by `profile`; one of them must be of everyone together (`by=()`),
+    and those grouped by protocol give the pages by session. For `audience="internal"` they may be raw and
+    `profile` is None: the page then says that it must not be passed on. The same input gives the same bytes.
+
+    Returns the four paths. Raises `ValueError` where a shared report is asked for from raw counts, and
+    `CannotWrite` where the folder holds files of others (unless `force`, which keeps them) or the file system
+    refuses; the old report then stands as it was.
+    """
+    if audience not in AUDIENCES:
+        raise ValueError(f"audience must be one of {', '.join(AUDIENCES)}")
+    raw = [name for name, tally in tallies.items() if tally.protected is None]
+    if audience == "shared" and raw:
+        raise ValueError(f"a shared report is made from protected Tallies only; not protected: {', '.join(raw)}")
+    tables = finish(tallies)
+    header = next(iter(tallies.values())).header
+    page = render(tables, header, plan=plan, meta=meta, profile=profile, audience=audience)
+    files = {
+        "report.html": page.encode(),
+        "results.json": results_json(tables, tallies, meta, audience=audience, profile=profile),
+        "tables.xlsx": workbook(tables, _about(meta, audience, header.plan_hash)),
+    }
+    vouched = manifest_json(files, plan=plan, tallies=tallies, meta=meta, audience=audience, profile=profile)
+    return replace_folder(Path(out), files | {MANIFEST: vouched}, force=force)
+
+
+def _about(meta: Meta, audience: str, plan_hash: str) -> list[tuple[str, str]]:
+    return [
+        ("Report", meta.title),
+        ("As of", meta.as_of),
+        ("For", AUDIENCES[audience]),
+        ("Plan (SHA-256)", plan_hash),
+        ("Made by", f"ketaoutcomes {meta.versions.get('ketaoutcomes', '')}"),
+        ("The word hidden", "A number that would describe too few people. It is not zero."),
+        ("An empty cell", "There is no such number; where the sheet has a column `reason`, it says why."),
+        ("analysis nri", "Of all due: a patient without a score counts as not improved. The headline."),
+        ("analysis observed", "Of those scored only."),
+    ]

@@ -1,0 +1,141 @@
+"""A folder of files, written whole or not at all.
+
+The new set is built beside the old one, made durable, and swapped in by renaming, so nobody ever sees half of
+one. A run killed between the two renames leaves the old set whole under a neighbouring name, and the next run
+puts it back. Files that are not ours are never deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+
+
+class CannotWrite(OSError):  # noqa: N818 - it names what happened, as the exit code does
+    """The report could not be written; the folder is as it was before."""
+
+
+def replace_folder(out: Path, files: Mapping[str, bytes], *, force: bool = False) -> list[Path]:
+    """Make `out` hold exactly `files` (name to bytes), atomically, and return their paths.
+
+    A folder that holds anything not listed in its own manifest is refused; with `force` such files are kept
+    beside the new ones. A folder that already holds these very bytes is left untouched.
+
+    Raises `CannotWrite` when the folder is refused or the file system does not let us.
+
+    >>> folder = Path(tempfile.mkdtemp()) / "report"
+    >>> [path.name for path in replace_folder(folder, {"a.txt": b"1", "manifest.json": b"{}"})]
+    ['a.txt', 'manifest.json']
+    >>> (folder / "a.txt").read_bytes()
+    b'1'
+    """
+    home = Path(os.path.realpath(out))
+    aside = home.with_name(f".{home.name}.previous")
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        _recover(home, aside)
+        _refuse_foreign(home, force)
+        if not _holds(home, files):
+            _swap(home, aside, files)
+    except CannotWrite:
+        raise
+    except OSError as error:
+        raise CannotWrite(f"cannot write the report to {out}: {error.strerror or 'refused'}") from None
+    return [Path(out) / name for name in files]
+
+
+def _swap(home: Path, aside: Path, files: Mapping[str, bytes]) -> None:
+    fresh = Path(tempfile.mkdtemp(prefix=f".{home.name}.writing-", dir=home.parent))
+    try:
+        for name, content in files.items():
+            _write(fresh / name, content)
+        if home.exists():
+            fresh.chmod(stat.S_IMODE(home.stat().st_mode))
+        _flush(fresh)
+        if home.exists():
+            home.rename(aside)
+        fresh.rename(home)
+        _flush(home.parent)
+        _clear(aside, home)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        _recover(home, aside)
+
+
+def _recover(home: Path, aside: Path) -> None:
+    """Finish what an interrupted run left: put the old set back, or clear it away once the new one stands."""
+    if not aside.exists():
+        return
+    if home.exists():
+        _clear(aside, home)
+    else:
+        aside.rename(home)
+
+
+def _clear(aside: Path, home: Path) -> None:
+    """Remove the old set; what in it is not ours moves into the new folder instead."""
+    if not aside.exists():
+        return
+    ours = _ours(aside)
+    for entry in sorted(aside.iterdir()):
+        if entry.name in ours and not entry.is_dir():
+            entry.unlink()
+        elif not (home / entry.name).exists():
+            entry.rename(home / entry.name)
+    # Something of the same name in both folders is kept where it is rather than lost.
+    with suppress(OSError):
+        aside.rmdir()
+
+
+def _refuse_foreign(home: Path, force: bool) -> None:
+    if not home.exists():
+        return
+    if not home.is_dir():
+        raise CannotWrite(f"{home.name} is a file, not a folder: choose another --out")
+    foreign = sum(1 for entry in home.iterdir() if entry.name not in _ours(home))
+    if foreign and not force:
+        raise CannotWrite(
+            f"the folder {home.name} holds {foreign} file(s) or folder(s) that no report wrote: "
+            "choose an empty or new folder with --out, or keep them beside the report with --force"
+        )
+
+
+def _ours(folder: Path) -> set[str]:
+    """The names a report wrote into this folder, by its own manifest."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        return {MANIFEST, *map(str, manifest["outputs"])} if manifest["package"] == "ketaoutcomes" else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _holds(home: Path, files: Mapping[str, bytes]) -> bool:
+    return all(
+        (home / name).is_file() and (home / name).read_bytes() == content for name, content in files.items()
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush(folder: Path) -> None:
+    # Windows cannot open a folder; there the rename itself is all that can be asked for.
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

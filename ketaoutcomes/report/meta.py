@@ -1,0 +1,57 @@
+"""What a report says about itself: where its numbers come from, beside the counts."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Protocol
+
+import ketaoutcomes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TITLE = "Response and remission across the ketamine series"
+
+
+class Source(Protocol):
+    """One input file: its name, the SHA-256 of its bytes, and its number of rows."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def rows(self) -> int: ...
+
+
+def versions() -> dict[str, str]:
+    """The versions of this package, Python and the libraries that numbers and files pass through.
+
+    >>> sorted(versions())[:3]
+    ['XlsxWriter', 'jinja2', 'ketaoutcomes']
+    """
+    names = ("numpy", "pandas", "scipy", "matplotlib", "jinja2", "XlsxWriter")
+    found = {name: metadata.version(name) for name in names}
+    return {"ketaoutcomes": ketaoutcomes.__version__, "python": platform.python_version(), **found}
+
+
+@dataclass(frozen=True)
+class Meta:
+    """The report's title and sources, and what became of the input's rows.
+
+    `ledger` has one row per file, table, outcome and reason with `n` rows of input; `problems` one row per
+    rule and action with `n` findings, and `people` where they are counted. Both arrive protected: a missing
+    number is a hidden one. `rules` says a rule's code in words.
+    """
+
+    as_of: str
+    dates: str = "offsets"
+    title: str = TITLE
+    sources: Sequence[Source] = ()
+    ledger: pd.DataFrame | None = None
+    problems: pd.DataFrame | None = None
+    rules: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=versions)

@@ -1,0 +1,89 @@
+"""What machines read: results.json holds the counts and the tables, manifest.json vouches for everything."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import math
+import numbers
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ketaoutcomes.wording import label
+
+if TYPE_CHECKING:
+    from ketaoutcomes.plan import Plan
+    from ketaoutcomes.report.finished import Described
+    from ketaoutcomes.report.meta import Meta
+    from ketaoutcomes.tallies import Tally
+
+RESULTS_SCHEMA = 1
+MANIFEST_SCHEMA = 1
+
+
+def results_json(
+    tables: Mapping[str, Described], tallies: Mapping[str, Tally], meta: Meta, *, audience: str, profile: str | None
+) -> bytes:
+    """The bytes of results.json: the protected Tallies, and every table finished from them.
+
+    A hidden or absent number is `null`; in tables with a `reason` column that column says which.
+    """
+    content = {
+        "schema": RESULTS_SCHEMA, "title": meta.title, "as_of": meta.as_of, "dates": meta.dates, "audience": audience,
+        "profile": profile, "tallies": {name: json.loads(tally.to_json()) for name, tally in tallies.items()},
+        "tables": {name: _table(described) for name, described in tables.items()},
+    }  # fmt: skip
+    return _bytes(content)
+
+
+def manifest_json(
+    outputs: Mapping[str, bytes], *, plan: Plan, tallies: Mapping[str, Tally], meta: Meta, audience: str, profile: str | None
+) -> bytes:
+    """The bytes of manifest.json: inputs and outputs by hash, the plan, the versions.
+
+    `created` is there only where the environment variable SOURCE_DATE_EPOCH gives it, so that the same input
+    gives the same bytes on any day.
+    """
+    headers = [tally.header for tally in tallies.values()]
+    content = {
+        "schema": MANIFEST_SCHEMA, "package": "ketaoutcomes", "as_of": meta.as_of, "dates": meta.dates,
+        "audience": audience, "profile": profile, "numbers": headers[0].numbers,
+        "inputs": [{"name": label(s.name), "rows": s.rows, "sha256": s.sha256} for s in meta.sources],
+        "plan": {"sha256": plan.hash, "text": plan.canonical()}, "versions": dict(meta.versions),
+        "outputs": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in outputs.items()
+        },
+    }  # fmt: skip
+    created = _created()
+    return _bytes(content | ({"created": created} if created else {}), indent=1)
+
+
+def _created() -> str | None:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not epoch.isascii() or not epoch.isdigit() or int(epoch) > 253402300799:
+        return None
+    return datetime.datetime.fromtimestamp(int(epoch), datetime.UTC).isoformat()
+
+
+def _table(described: Described) -> dict[str, Any]:
+    table = described.table
+    columns = [[_value(value) for value in table[name]] for name in table.columns]
+    return {
+        "title": described.title, "says": described.says, "columns": [str(name) for name in table.columns],
+        "rows": [list(row) for row in zip(*columns, strict=True)],
+    }  # fmt: skip
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            return None
+        return int(value) if float(value).is_integer() else float(value)
+    return None if value is None else label(value) if str(value) else ""
+
+
+def _bytes(content: Any, indent: int | None = None) -> bytes:
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True, allow_nan=False, indent=indent)
+    return (text + "\n").encode()
