@@ -373,7 +373,7 @@ def test_the_methods_paragraph_says_the_plans_numbers():
         "PHQ-9 forms with up to 2 blank items",
         "PCL-5 forms with a blank item had no total",
         "weeks 1, 2, 4, 6, 8 and 12",
-        "nearest to 14 days after its last dose, from 1 to 31 days",
+        "nearest to 14 days after its last dose was judged, from 1 to 31 days",
         "66 days (iv6), 73 days (im), 76 days (esketamine) and 59 days (home)",
         "95 % Wilson score intervals",
         "count as not met (non-responder imputation)",
@@ -406,7 +406,7 @@ def test_the_methods_paragraph_follows_the_plan():
         "on the day of the first dose",
         "from after the dose",
         "8 or higher on the GAD-7 (set for this analysis)",
-        "Any baseline was eligible on the HAM-D17",
+        "Any baseline score was eligible on the HAM-D17",
         "GAD-7 forms with a blank item had no total",
         "expected every 14 days",
         "At week 6",
@@ -417,6 +417,21 @@ def test_the_methods_paragraph_follows_the_plan():
         assert words in said, words
     assert "session" not in said.split("References")[0].split("no schedule")[1]
     assert "PHQ-9" not in said
+
+
+@pytest.mark.parametrize(
+    ("schedule", "session", "week", "expected"),
+    [
+        ("every session", True, True, ""),
+        ("every 14 days", False, True, "Scores were expected every 14 days"),
+        ("end", False, False, "Scores were expected at the end only"),
+    ],
+)
+def test_only_points_at_which_scores_are_expected_are_described(schedule, session, week, expected):
+    said = Plan(assessments={"schedule": schedule}).methods()
+    assert ("After each session" in said, "At weeks" in said) == (session, week)
+    assert expected in said
+    assert "At the end of induction" in said
 
 
 def test_good_time_is_described_on_request():

@@ -328,10 +328,11 @@ def test_what_stands_in_maps_and_filters_is_never_shown():
         missing = [true, "canary 7"]
         [[columns.scores]]
         timing = { from = "T", map = { "canary 8" = 2025-01-01 } }
+        instrument = { from = "I", "canary 10" = "phq9" }
         keep = ["canary 9"]
         """
     )
-    assert len(told) == 8
+    assert len(told) == 9
     assert "canary" not in "".join(told)
 
 
@@ -342,7 +343,8 @@ TOML_MISTAKES = {
     "no end": ('[criteria]\nalso = [\n"x"', "line 3: is not TOML"),
     "no equals": ("[rates]\nlevel 0.9", "line 2: is not TOML: expected '=' after a key in a key/value pair"),
     "a value twice": (
-        '[columns]\nday = { map = { "canary" = 1, "canary" = 2 } }', "line 2: is not TOML: a key is given twice",
+        '[columns]\nday = { map = { "canary" = 1, "canary" = 2 } }',
+        "line 2: is not TOML: a key is given twice in this table",
     ),
     "a control character": ('[columns]\nmissing = ["canary \x01"]', "line 2: is not TOML: illegal character"),
     "depth": ("x = " + "[" * 5000, "is nested too deeply"),

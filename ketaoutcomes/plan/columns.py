@@ -65,6 +65,9 @@ class TableMap:
     file: str | None = None
 
 
+PARTS = ("from", "map", "value")
+
+
 def _field(name: str, value: Any, place: Place) -> Field | None:
     if isinstance(value, Field):
         value = {"from": value.source, "value": value.value, "map": value.map}
@@ -76,9 +79,10 @@ def _field(name: str, value: Any, place: Place) -> Field | None:
             f'must be a header in quotes, or {{ from = "...", map = {{ ... }} }}; got {kind(value)}'
         )
     for part in value:
-        if part not in {"from", "value", "map"}:
-            place.at(str(part)).refuse(
-                f"is not a key here{nearest(part, ['from', 'value', 'map'], listing=True)}"
+        if part not in PARTS:
+            # The key is not shown: someone may have written a value map without the word map.
+            place.within().at(str(part)).refuse(
+                f"has a key other than from, map and value{nearest(part, PARTS)}"
             )
     if "value" in value and len(value) > 1:
         return place.refuse("has a constant value; it can have neither from nor map")

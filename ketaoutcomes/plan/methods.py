@@ -92,16 +92,16 @@ class _Writer:
             yield "A course was a run of dosing days with no gap longer than its protocol's course gap."
         if "all" in plan.protocol:
             everyone = self.protocol(plan.protocol["all"])
-            yield f"Unless a person's record named a protocol, every course was judged by {everyone}."
+            yield f"Courses were judged by the protocol recorded for the person, otherwise by {everyone}."
             return
         described = [
             f"{listed(ROUTE_WORDS.get(route, route) for route in routes)}, {self.protocol(name)}"
             for name, routes in self.routes().items()
         ]
         yield (
-            "Unless a person's record named a protocol, the route of its first dose gave a course its own: "
-            + "; ".join(described) + "."
-        )  # fmt: skip
+            "Courses were judged by the protocol recorded for the person, otherwise by that of the route of "
+            f"the first dose: {'; '.join(described)}."
+        )
 
     def is_single_course(self) -> bool:
         return all(protocol.course_gap is None for protocol in self.protocols)
@@ -159,7 +159,7 @@ class _Writer:
         if gated:
             yield f"A course was eligible if its baseline was {listed(gated)}."
         if free:
-            yield f"Any baseline was eligible on the {listed(free)}."
+            yield f"Any baseline score was eligible on the {listed(free)}."
 
     def gate(self, instrument: Instrument) -> str:
         points = self.plan.gate(instrument.id)
@@ -195,24 +195,28 @@ class _Writer:
         return "; ".join(f"{criterion.title}{self.cite(criterion.cite)}" for criterion in found)
 
     def points(self) -> Iterable[str]:
-        points = self.plan.points
-        early, ideal, late = points.end_days
-        if self.by_visit:
-            windows = listed(f"{p.session_window} days ({p.id})" for p in self.by_visit)
+        points, schedule = self.plan.points, self.plan.assessments.schedule
+        if self.by_visit and schedule == "every session":
+            windows = listed(f"{protocol.session_window} days ({protocol.id})" for protocol in self.by_visit)
             yield (
                 "After each session the last score was judged up to and including the day of the next dose, "
-                f"at most {windows} later; at the end of induction the score nearest to {ideal} days after "
-                f"its last dose, from {early} to {late} days and before maintenance began."
+                f"at most {windows} later."
             )
-        weeks = listed(str(week) for week in points.weeks)
-        yield (
-            f"At week{'s' if points.weeks[1:] else ''} {weeks} after the first dose the score nearest to "
-            f"that day was judged, within {points.week_margin_days} days, ties to the later."
-        )
+        if schedule != "end":
+            weeks = listed(str(week) for week in points.weeks)
+            yield (
+                f"At week{'s' if points.weeks[1:] else ''} {weeks} after the first dose the score nearest to "
+                f"that day was judged, within {points.week_margin_days} days, ties to the later."
+            )
+        if self.by_visit:
+            early, ideal, late = points.end_days
+            yield (
+                f"At the end of induction the score nearest to {ideal} days after its last dose was judged, "
+                f"from {early} to {late} days and before maintenance began."
+            )
         yield from self.end_weeks()
-        schedule = self.plan.assessments.schedule
         if schedule == "end":
-            yield "Scores were expected at the end of induction only."
+            yield "Scores were expected at the end only."
         elif schedule != "every session":
             yield f"Scores were expected {schedule}; a point at which none was expected has no rate."
 
