@@ -254,6 +254,10 @@ MISTAKES = {
         '[columns]\npatient = "ID"\ndrop = ["ID"]',
         'line 2: [columns] patient reads "ID", which drop lists too',
     ),
+    "asked for and dropped": (
+        '[population]\nentry = [{ column = "x", is = "a" }]\n[columns]\ndrop = ["x"]',
+        'line 2: [population] entry #1 needs "x", which [columns] drop lists',
+    ),
     "kept and dropped": (
         '[columns]\ndrop = ["age"]\ncovariates = ["age"]',
         'line 3: [columns] covariates #1 is dropped too: "age"',

@@ -177,7 +177,7 @@ class Plan:
         return methods(self, good_time=good_time)
 
     def _undefined(self) -> list[Fault]:
-        """Names that no definition has, and numbers that contradict the definitions."""
+        """Names that no definition has, and what one table says against another or against a definition."""
         from ketaoutcomes.definitions import DefinitionError
 
         faults: list[Fault] = []
@@ -193,6 +193,10 @@ class Plan:
                     f"names no protocol: {echo(name)}{nearest(name, definitions.protocols, quote=chr(34))}"
                 )
                 Place(("protocol", route), faults).refuse(message)
+        for index, rule in enumerate(self.population.entry):
+            if rule.column in self.columns.drop:
+                place = Place(("population", "entry", index), faults)
+                place.refuse(f"needs {echo(rule.column)}, which [columns] drop lists")
         self._undefined_criteria(definitions, faults)
         self._gates_off_scale(definitions, faults)
         self._ends_too_late(definitions, faults)
