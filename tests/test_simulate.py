@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -371,3 +372,23 @@ def test_the_bytes_of_the_large_frame_are_pinned():
     frame = simulate.large(1_000, seed=1)
     whole = frame.select_dtypes("integer").fillna(-1).to_numpy(dtype=np.int64)
     assert hashlib.sha256(np.ascontiguousarray(whole).tobytes()).hexdigest()[:16] == "779ada23aca4f54a"
+
+
+# The page about it
+
+
+def test_the_page_prints_the_planted_rates():
+    page = Path(__file__).parents[1].joinpath("docs", "sample-data.md").read_text("utf-8")
+    table = sample().planted.query("site == 'all'")
+    known = {
+        f"| {row.protocol} | {row.axis} {row.point} | `{row.criterion}` | {row.n} "
+        f"| {100 * row.latent:.1f} | {100 * row.observed:.1f} | {100 * row.nri:.1f} |"
+        for row in table.itertuples()
+    }
+    printed = [
+        line
+        for line in page.splitlines()
+        if line.startswith(("| iv6 | s", "| im | s", "| esketamine | s", "| home | w"))
+    ]
+    assert len(printed) == 10
+    assert set(printed) <= known
