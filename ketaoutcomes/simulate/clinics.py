@@ -223,7 +223,7 @@ def _answers(
     phq9 = np.where(whole, np.clip(baseline + asks["shift"].to_numpy(), 0, 27), phq9)
     pcl5 = _pcl5(of, lasting & (of["pcl5_onset"].to_numpy() <= day), whole, draws)
     gad7 = np.where(whole, of["gad7"], np.floor(of["gad7"] * np.where(responded, 0.45, 0.9)).astype(np.int64))
-    leaning = _profiles(people, draws)[of["person"]]
+    leaning = _profiles(people, habits, draws)[of["person"]]
     forms = _phq9_forms(phq9, baseline, leaning[:, :9], whole, habits, draws)
     asked_pcl5 = (of["pcl5"] >= 33).to_numpy() & (luck < habits.pcl5_asked * asks["answered"].to_numpy())
     asked_pcl5 |= whole & (asks["gad7"].to_numpy() | (of["pcl5"] >= 33).to_numpy())
@@ -259,10 +259,10 @@ def _pcl5(
     return np.where(whole, baseline, score)
 
 
-def _profiles(people: pd.DataFrame, draws: Draws) -> NDArray[np.float64]:
+def _profiles(people: pd.DataFrame, habits: Habits, draws: Draws) -> NDArray[np.float64]:
     """How each person's items lean, 9 and then 20; the self-harm item of the PHQ-9 leans low."""
     profiles = draws.unit(len(people), 29) * 0.5
-    profiles[:, 8] += HABITS.item9
+    profiles[:, 8] += habits.item9
     return profiles
 
 
