@@ -225,6 +225,7 @@ OTHER = {
         "basis": "fixed", "fraction": 0.8, "clock": "doses", "grace_days": 7, "calendar_days": [30],
         "mature_days": 200, "overdue_days": 90, "windows": [28, 56],
         "level": {"route": "oral", "unit": "mg", "dose": 5}, "criterion": "phq9_mcid5", "min_at_risk": 10,
+        "target_preset": True, "convert": "mg/kg to mg",
     },
 }  # fmt: skip
 CHANGES = [

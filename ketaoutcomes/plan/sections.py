@@ -320,6 +320,15 @@ class GoodTime(
         '{ route = "sublingual", unit = "mg", dose = 300 }',
     )
     criterion: str = key("phq9_response50", text(), "the response that ends the wait")
+    target_preset: bool = key(
+        False, switch(), "attests that targets without a target_day were set before the first dose"
+    )
+    convert: str | None = key(
+        None,
+        choice("mg/kg to mg", "mg to mg/kg"),
+        "by weight_kg, for a dose that has no level in its own unit",
+        '"mg/kg to mg"',
+    )
     min_at_risk: int = key(20, whole(1, 10_000), "delayed-entry curves start where so many are at risk")
 
     def contradictions(self, place: Place) -> None:
