@@ -168,15 +168,12 @@ def _person(
 def settings(seed: int, own: dict[str, Any] | None = None) -> Settings:
     """A plan, mostly the default one."""
     rng = random.Random(seed)
-    routes = list(Settings().by_route.items())
-    rng.shuffle(routes)
 
     def seldom(default: Any, *others: Any) -> Any:
         return rng.choice(others) if rng.random() < 0.25 else default
 
     schedule = seldom(("every session", None), ("every days", 14), ("every days", 10), ("end", None))
     return Settings(
-        by_route=dict(routes),
         everyone=seldom(None, "none", "iv6_weekly", "home", "iv6"),
         own_protocols=own or {},
         index=seldom(1, 2),
@@ -189,5 +186,5 @@ def settings(seed: int, own: dict[str, Any] | None = None) -> Settings:
         every_days=schedule[1],
         weeks=seldom((1, 2, 4, 6, 8, 12), (1, 3, 8), (2, 20)),
         margin=seldom(3, 0, 1, 2),
-        end_days=seldom((1, 14, 31), (7, 10, 20), (2, 28, 60)),
+        end_days=seldom((1, 14, 31), (7, 10, 20), (2, 28, 31)),
     )
