@@ -11,6 +11,7 @@ of 4.5 : 1 on white.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +31,7 @@ MOST_SERIES = 6
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _SMALL = 10.0
+_ROOM = 0.11  # of the chart's width: less, and the numbers below two points would touch
 _NOT_KEYS = frozenset({
     "axis", "point", "due", "given", "assessed", "met", "n", "of", "rate", "low", "high", "reason", "session",
     "planned_day", "median_day", "reached", "median_days", "mean", "sd", "step", "unit", "people",
@@ -84,7 +86,7 @@ def rates(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, st
             at = [places[str(point)] + shift for point in other["point"]]
             ax.plot(
                 at, other["rate"], color=style.colour, linestyle="none", marker=style.marker, markersize=4.5,
-                markerfacecolor="white", markeredgewidth=1,
+                markerfacecolor="white", markeredgewidth=1, clip_on=False,
             )  # fmt: skip
         at = [places[str(point)] + shift for point in rows["point"]]
         _line(ax, style, at, rows)
@@ -113,13 +115,13 @@ def retention(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str
     for style, shift, name, rows in _series(table, names, [float(session) for session in sessions]):
         at = [int(session) + shift for session in rows["session"]]
         _line(ax, style, at, rows)
-        ends.append((name, style.colour, _last(rows["rate"]), at[-1]))
+        ends.append((name, style.colour, _last(rows["low"]), at[-1]))
     _percent_axis(ax)
     ax.set_xticks(sessions)
-    ax.set_xlabel("session reached", fontsize=_SMALL, color=QUIET)
-    for name, colour, height, at_end in ends:
-        if height is not None:
-            _text(ax, at_end + 0.2, height, name, colour, va="center")
+    _below(ax, 0, "session", row=0)
+    for name, colour, under, at_end in ends:
+        if under is not None:
+            _text(ax, at_end, under, name, colour, va="top", ha="center", pad=0, drop=3)
     ax.set_xlim(sessions[0] - 0.4, sessions[-1] + 0.4)
     return ax
 
@@ -144,7 +146,9 @@ def trajectory(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[st
     ends = []
     for style, shift, name, rows in _series(table, names, list(places.values())):
         at = [places[str(point)] + shift for point in rows["point"]]
-        ax.errorbar(at, rows["mean"], yerr=rows["sd"], fmt="none", ecolor=style.colour, elinewidth=1.1)
+        ax.errorbar(
+            at, rows["mean"], yerr=rows["sd"], fmt="none", ecolor=style.colour, elinewidth=1.1, clip_on=False
+        )
         _curve(ax, style, at, rows["mean"])
         ends.append((name, style.colour, _last(rows["mean"])))
     ax.set_ylim(bottom=0)
@@ -273,7 +277,7 @@ def _series(
 
 def _line(ax: Axes, style: Style, at: Sequence[float], rows: pd.DataFrame) -> None:
     """A line through rates, a bar for each interval, and the word `hidden` where a number is withheld."""
-    ax.vlines(at, rows["low"], rows["high"], color=style.colour, linewidth=1.1, alpha=0.75)
+    ax.vlines(at, rows["low"], rows["high"], color=style.colour, linewidth=1.1, clip_on=False)
     _curve(ax, style, at, rows["rate"])
     reasons = rows["reason"] if "reason" in rows else [HIDDEN] * len(rows)
     for x, rate, reason in zip(at, rows["rate"], reasons, strict=True):
@@ -284,7 +288,7 @@ def _line(ax: Axes, style: Style, at: Sequence[float], rows: pd.DataFrame) -> No
 def _curve(ax: Axes, style: Style, at: Sequence[float], values: pd.Series[float]) -> None:
     ax.plot(
         at, values, color=style.colour, linestyle=style.dash, linewidth=1.8,
-        marker=style.marker, markersize=5.5, markeredgecolor="white", markeredgewidth=0.8,
+        marker=style.marker, markersize=5.5, markeredgecolor="white", markeredgewidth=0.8, clip_on=False,
     )  # fmt: skip
 
 
@@ -294,9 +298,12 @@ def _last(values: pd.Series[float]) -> float | None:
 
 
 def _places(axis: str, points: Sequence[str]) -> list[float]:
-    """Where points stand along the axis: sessions and weeks at their number, months side by side."""
+    """Where points stand: sessions and weeks to scale where there is room for it, else side by side."""
     if axis in {"session", "week"} and all(point.isdigit() for point in points):
-        return [float(point) for point in points]
+        scaled = [float(point) for point in points]
+        steps = [after - before for before, after in pairwise(scaled)]
+        if not steps or min(steps) >= _ROOM * (max(scaled) - min(scaled)):
+            return scaled
     return [float(index) for index in range(len(points))]
 
 
@@ -308,7 +315,7 @@ def _blank(ax: Axes | None) -> Axes:
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
     ax.spines["bottom"].set_color(QUIET)
-    ax.tick_params(length=0, labelsize=_SMALL, labelcolor=QUIET)
+    ax.tick_params(length=0, pad=5, labelsize=_SMALL, labelcolor=QUIET)
     ax.grid(axis="y", color=GRID, linewidth=0.8)
     ax.set_axisbelow(True)
     return ax
@@ -343,7 +350,7 @@ def _point_axis(
 def _below(ax: Axes, x: float, words: str, *, row: int, inside: bool = False) -> None:
     ax.annotate(
         words, (x, 0), xycoords=ax.get_xaxis_transform() if inside else "axes fraction",
-        xytext=(0 if inside else -6, -4 - 13 * row), textcoords="offset points", annotation_clip=False,
+        xytext=(0 if inside else -6, -6 - 13 * row), textcoords="offset points", annotation_clip=False,
         ha="center" if inside else "right", va="top", fontsize=_SMALL, color=QUIET, parse_math=False,
     )  # fmt: skip
 
@@ -369,11 +376,12 @@ def _text(
     va: str,
     ha: str = "left",
     pad: float = 3,
+    drop: float = 0,
     **more: Any,
 ) -> None:
     ax.annotate(
         "\n".join(label(line) for line in words.split("\n")),
-        (x, y), xytext=(pad, 0), textcoords="offset points", color=colour, va=va, ha=ha, fontsize=_SMALL,
+        (x, y), xytext=(pad, -drop), textcoords="offset points", color=colour, va=va, ha=ha, fontsize=_SMALL,
         parse_math=False, annotation_clip=False, **more,
     )  # fmt: skip
 

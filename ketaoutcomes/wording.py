@@ -1,4 +1,4 @@
-"""Numbers and names as a reader sees them: one rounding rule, one word for a hidden cell, names as plain text.
+"""Numbers and names as a reader sees them: one rounding rule, one word for hidden cells, names as text.
 
 Figures, page and workbook all write through these functions, so a rate cannot read 42 % in the sentence and
 43 % in the table. A missing number always reads `hidden` or a dash, never 0.
@@ -105,7 +105,7 @@ def calendar_day(text: str) -> str:
 
 
 def label(text: object, longest: int = 60) -> str:
-    """A name taken from data, safe to show anywhere: visible characters on one line, at most `longest` of them.
+    """A name from data, safe to show anywhere: visible characters on one line, at most `longest` of them.
 
     Control characters, direction overrides, zero-width characters and heaps of combining marks are removed.
     A longer name is cut and ends in a short hash of the whole, so two long names never become one.

@@ -47,7 +47,9 @@ def write(
         raise ValueError(f"audience must be one of {', '.join(AUDIENCES)}")
     raw = [name for name, tally in tallies.items() if tally.protected is None]
     if audience == "shared" and raw:
-        raise ValueError(f"a shared report is made from protected Tallies only; not protected: {', '.join(raw)}")
+        raise ValueError(
+            f"a shared report is made from protected Tallies only; not protected: {', '.join(raw)}"
+        )
     tables = finish(tallies)
     header = next(iter(tallies.values())).header
     page = render(tables, header, plan=plan, meta=meta, profile=profile, audience=audience)

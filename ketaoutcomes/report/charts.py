@@ -18,6 +18,7 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_RIGHT, _BOTTOM, _TOP = 1.38, 0.66, 0.12
 _SVG = "http://www.w3.org/2000/svg"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
@@ -30,17 +31,23 @@ _DEFAULTS = {"stroke-linejoin": "miter", "stroke-linecap": "butt", "opacity": "1
 
 
 def chart(
-    draw: Callable[[Axes], object], *, name: str, says: str, size: tuple[float, float] = (5.2, 3.2)
+    draw: Callable[[Axes], object],
+    *,
+    name: str,
+    says: str,
+    size: tuple[float, float] = (5.6, 3.1),
+    left: float = 0.72,
 ) -> Markup:
     """Inline SVG of what `draw` puts on the axes it is given; `says` is its text alternative.
 
-    `name` must be unique on the page: it keeps the ids of one chart from meaning another's. `size` is in
-    units of 72 pixels.
+    `name` must be unique on the page: it keeps the ids of one chart from meaning another's. `size` and
+    the room for names at the `left` are in units of 72 pixels.
     """
-    return Markup(_cleaned(_drawn(draw, size), name, says))  # noqa: S704 - built here; ElementTree escapes text
+    svg = _cleaned(_drawn(draw, size, left), name, says)
+    return Markup(svg)  # noqa: S704 - built here; ElementTree has escaped every text
 
 
-def _drawn(draw: Callable[[Axes], object], size: tuple[float, float]) -> str:
+def _drawn(draw: Callable[[Axes], object], size: tuple[float, float], left: float) -> str:
     # A scheduled run may have no home folder; where matplotlib keeps its fonts is not the reader's concern.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib
@@ -53,9 +60,13 @@ def _drawn(draw: Callable[[Axes], object], size: tuple[float, float]) -> str:
         matplotlib.rcParams.update(
             {"svg.fonttype": "none", "svg.hashsalt": "ketaoutcomes", "font.family": ["DejaVu Sans"]}
         )
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size)
         FigureCanvasSVG(figure)
-        draw(figure.add_subplot())
+        # Margins in inches, the same in every chart, so that charts of one column line up; matplotlib would
+        # find them by drawing everything twice.
+        wide, high = size
+        place = (left / wide, _BOTTOM / high, 1 - (left + _RIGHT) / wide, 1 - (_BOTTOM + _TOP) / high)
+        draw(figure.add_axes(place))
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""The tables a report is made of, each finished from a protected Tally: the same for page, workbook and JSON."""
+"""The tables a report is made of, finished from protected Tallies: one set for page, workbook and JSON."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ def _measured(tally: Tally) -> Described:
 
 
 def _trajectory(tally: Tally) -> Described:
-    says = "Mean and standard deviation of the scores taken, in points; patients without a score are not in it."
+    says = (
+        "Mean and standard deviation of the scores taken, in points; patients without a score are not in it."
+    )
     return Described("trajectory", "Mean scores", says, results.trajectory(tally))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 MANIFEST = "manifest.json"
 
 
-class CannotWrite(OSError):  # noqa: N818 - it names what happened, as the exit code does
+class CannotWrite(OSError):
     """The report could not be written; the folder is as it was before."""
 
 

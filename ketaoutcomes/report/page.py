@@ -6,14 +6,14 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ketaoutcomes import figures, wording
 from ketaoutcomes.report import sentences, views
 from ketaoutcomes.report.charts import chart
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from jinja2 import Environment
     from markupsafe import Markup
 
     from ketaoutcomes.plan import Plan
@@ -27,39 +27,67 @@ AUDIENCES = {
 }
 
 PROFILES = {
-    "cms11": "No number that describes 1 to 10 people is shown, nor any number from which one could be worked out.",
+    "cms11": "No number that describes 1 to 10 people is shown, nor any from which one could be worked out.",
     "opensafely": "Numbers of 7 people or fewer are not shown; all others are rounded to the nearest 5.",
 }
 
+MEASURED = {
+    "started": "first series due",
+    "baseline": "baseline score",
+    "any_score": "any later score",
+    "end_score": "end score",
+}
+
+_LONG: views.Size = (12.4, 3.1)
+
+
+class Drawn(NamedTuple):
+    """A chart, what it says, and the rows behind it where they stand beside it."""
+
+    title: str
+    says: str
+    svg: Markup | None
+    rows: tuple[Any, ...] = ()
+
 
 def render(
-    tables: Mapping[str, Described], header: Header, *, plan: Plan, meta: Meta, profile: str | None, audience: str
+    tables: Mapping[str, Described],
+    header: Header,
+    *,
+    plan: Plan,
+    meta: Meta,
+    profile: str | None,
+    audience: str,
 ) -> str:
     """The whole page as HTML text, from finished tables only."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("ketaoutcomes.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters.update(
-        count=wording.count, label=wording.label, decimal=wording.decimal, reason=sentences.reason,
-        source=sentences.source, plain=_plain, sentence=_sentence,
-    )  # fmt: skip
-    environment.globals.update(
-        percent=wording.percent, interval=wording.interval, is_number=wording.is_number, HIDDEN=wording.HIDDEN,
-        NONE=wording.NONE, listed=wording.listed,
-    )  # fmt: skip
-    style = (environment.loader.get_source(environment, "page.css")[0]).strip()  # type: ignore[union-attr]
+    environment, style = _environment()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    words = views.Words(plan)
     context = {
         "style": style, "style_hash": f"sha256-{digest}", "meta": meta, "plan": plan, "header": header,
         "audience": audience, "stands_for": AUDIENCES[audience], "profile": profile,
         "profile_says": PROFILES.get(profile or "", ""), "as_of": sentences.as_of(header.as_of),
-        "dates_say": sentences.DATES.get(meta.dates, meta.dates), "level": f"{100 * plan.rates.level:g}",
+        "dates_say": sentences.DATES.get(meta.dates, ""), "level": f"{100 * plan.rates.level:g}",
     }  # fmt: skip
-    return environment.get_template("page.html").render(context | _content(tables, plan, words))
+    content = _content(tables, plan, views.Words(plan))
+    return environment.get_template("page.html").render(context | content)
+
+
+def _environment() -> tuple[Environment, str]:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("ketaoutcomes.report")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(
+        count=wording.count, label=wording.label, reason=sentences.reason, source=sentences.source,
+        plain="{:g}".format, sentence=_sentence,
+    )  # fmt: skip
+    environment.globals.update(
+        percent=wording.percent, interval=wording.interval, is_number=wording.is_number,
+        listed=wording.listed, HIDDEN=wording.HIDDEN, NONE=wording.NONE,
+    )  # fmt: skip
+    return environment, loader.get_source(environment, "page.css")[0].strip()
 
 
 def _content(tables: Mapping[str, Described], plan: Plan, words: views.Words) -> dict[str, Any]:
@@ -68,31 +96,27 @@ def _content(tables: Mapping[str, Described], plan: Plan, words: views.Words) ->
     sessions: dict[str, list[views.Block]] = {}
     for group, block in views.point_blocks(get("rates_session"), words):
         sessions.setdefault(group, []).append(block)
-    visits = {name for name, blocks in sessions.items() if any(b.drawn or _hidden(b) for b in blocks)}
-    used = list(dict.fromkeys([*sessions, *_values(get("retention"), "protocol")]))
+    visits = [name for name, blocks in sessions.items() if any(block.is_shown for block in blocks)]
     return {
-        "words": words,
-        "methods": paragraphs, "references": references,
+        "words": words, "methods": paragraphs, "references": references, "gates": _gates(plan, words),
         "answers": views.answers(tables, words),
-        "protocols": [plan.definitions.protocol(name) for name in used if name in words.protocols],
-        "sessions": {name: blocks for name, blocks in sessions.items() if name in visits},
-        "by_week_only": [name for name in sessions if name not in visits],
-        "weeks": [block for _, block in views.point_blocks(get("rates_week"), words)],
+        "protocols": [plan.definitions.protocol(n) for n in words.by_plan(sessions) if n in words.protocols],
+        "flow": views.flow_steps(get("flow"), words),
+        "sessions": {name: sessions[name] for name in words.by_plan(visits)},
+        "by_week_only": words.by_plan(name for name in sessions if name not in visits),
+        "weeks": _shown(views.point_blocks(get("rates_week"), words)),
+        "means": _means(get("trajectory"), words),
         "ends": views.group_blocks([get("rates_end"), get("rates_end_by_protocol")], "Protocol", words),
         "sites": views.group_blocks([get("rates_end_by_site")], "Site", words),
-        "months": [block for _, block in views.point_blocks(get("rates_month"), words, drawn=False)],
-        "flow": views.flow_steps(get("flow"), words),
-        "retention": _groups(get("retention"), "protocol"),
-        "retention_chart": _retention_chart(get("retention")),
-        "timing": _groups(get("timing"), "protocol"),
-        "measured": _measured(get("measured"), words),
-        "means": _mean_charts(get("trajectory"), words),
-        "hidden_cells": sum(int((d.table["reason"] == "hidden").sum()) for d in tables.values() if "reason" in d.table),
+        "months": _shown(views.point_blocks(get("rates_month"), words, _LONG)),
+        "retention": views.stays(get("retention"), words), "retention_chart": _retention(get("retention")),
+        "measured": _measured(get("measured"), words), "timing": views.waits(get("timing"), words),
+        "hidden_rates": sum(_hidden(described) for described in tables.values()),
     }  # fmt: skip
 
 
-def _plain(number: Any) -> str:
-    return f"{float(number):g}"
+def _shown(found: list[tuple[str, views.Block]]) -> list[views.Block]:
+    return [block for _, block in found if block.is_shown]
 
 
 def _sentence(text: str) -> str:
@@ -106,72 +130,69 @@ def _methods(text: str) -> tuple[list[str], list[str]]:
     return [paragraph for paragraph in prose.split("\n\n") if paragraph.strip()], lines
 
 
-def _hidden(block: views.Block) -> bool:
-    return any(pair.everyone.reason == "hidden" for line in block.lines for pair in line.pairs)
+def _gates(plan: Plan, words: views.Words) -> list[str]:
+    gates = {words.titles[name]: plan.gate(name) for name in words.instruments}
+    return [f"{title} {gate}" for title, gate in gates.items() if gate]
 
 
-def _values(described: Described | None, column: str) -> list[str]:
-    return [] if described is None else list(dict.fromkeys(described.table[column].astype(str)))
+def _hidden(described: Described) -> int:
+    table = described.table
+    return int((table["reason"] == wording.HIDDEN).sum()) if "analysis" in table else 0
 
 
-def _groups(described: Described | None, by: str) -> dict[str, list[Any]]:
-    if described is None:
-        return {}
-    parts = described.table.groupby(by, sort=False)
-    return {str(name): list(rows.itertuples(index=False)) for name, rows in parts}
-
-
-def _retention_chart(described: Described | None) -> Markup | None:
+def _retention(described: Described | None) -> Markup | None:
     if described is None or not described.table["rate"].notna().any():
         return None
-    says = "Chart of the share of patients who received each session, by protocol. The tables below hold every number."
-    return chart(partial(_draw, figures.retention, described.table, {}), name="retention", says=says, size=(6.4, 3.4))
+    says = (
+        "Chart of the share of patients who received each session, by protocol. The tables hold every number."
+    )
+    draw = partial(views.draw_on, figure=figures.retention, table=described.table, names={})
+    return chart(draw, name="retention", says=says, size=(7.2, 3.4))
 
 
-def _measured(described: Described | None, words: views.Words) -> list[tuple[str, list[Any], Markup | None]]:
-    if described is None:
-        return []
-    found = []
-    for instrument in words.instruments:
-        rows = described.table[described.table["instrument"] == instrument]
+def _measured(described: Described | None, words: views.Words) -> list[Drawn]:
+    found: list[Drawn] = []
+    for instrument in words.instruments if described is not None else ():
+        rows = described.table[described.table["instrument"] == instrument]  # type: ignore[union-attr]
         if rows.empty:
             continue
-        says = f"Chart of how many patients had {words.titles[instrument]} scores. The table holds every number."
-        draw = partial(_draw, figures.measured, rows, MEASURED)
-        drawn = chart(draw, name=f"measured-{len(found)}", says=says, size=(5.2, 2.0)) if rows["n"].notna().any() else None
-        found.append((words.titles[instrument], list(rows.itertuples(index=False)), drawn))
+        title = words.titles[instrument]
+        steps = tuple(
+            (MEASURED.get(str(row.step), str(row.step)), row) for row in rows.itertuples(index=False)
+        )
+        svg = None
+        if rows["n"].notna().all():
+            draw = partial(views.draw_on, figure=figures.measured, table=rows, names=MEASURED)
+            says = f"Chart of how many patients had {title} scores. The table below holds every number."
+            svg = chart(draw, name=f"measured-{len(found)}", says=says, size=(5.6, 2.2), left=1.5)
+        found.append(Drawn(title, _scored(title, steps), svg, steps))
     return found
 
 
-MEASURED = {
-    "started": "first series due",
-    "baseline": "baseline score",
-    "any_score": "any later score",
-    "end_score": "end score",
-}
+def _scored(title: str, steps: tuple[Any, ...]) -> str:
+    last = steps[-1][1]
+    if not (wording.is_number(last.n) and wording.is_number(last.of)):
+        return "Too few patients to show."
+    of = f"{wording.percent(last.n, last.of)} of the {wording.count(last.of)} patients due"
+    return f"{of} have a {title} score at the end of the series."
 
 
-def _mean_charts(described: Described | None, words: views.Words) -> list[tuple[str, str, Markup]]:
-    if described is None:
-        return []
-    table, found = described.table, []
-    for instrument in words.instruments:
-        rows = table[(table["instrument"] == instrument) & (table["axis"].isin(["baseline", "week"]))]
-        seen = rows[rows["mean"].notna()]
+def _means(described: Described | None, words: views.Words) -> list[Drawn]:
+    found: list[Drawn] = []
+    for instrument in words.instruments if described is not None else ():
+        table = described.table  # type: ignore[union-attr]
+        rows = table[(table["instrument"] == instrument) & table["axis"].isin(["baseline", "week"])]
+        seen = list(rows[rows["mean"].notna()].itertuples(index=False))
         if len(seen) < 2:
             continue
-        first, last = seen.iloc[0], seen.iloc[-1]
-        title = words.titles[instrument]
-        said = (
-            f"Mean {title} went from {wording.decimal(first['mean'])} in week {first['point']} "
-            f"({wording.count(first['n'])} scored) to {wording.decimal(last['mean'])} in week {last['point']} "
-            f"({wording.count(last['n'])} scored)."
+        first, last = seen[0], seen[-1]
+        start = "at baseline" if first.axis == "baseline" else f"in week {first.point}"
+        says = (
+            f"From {wording.decimal(first.mean)} {start} ({wording.count(first.n)} scored) to "
+            f"{wording.decimal(last.mean)} in week {last.point} ({wording.count(last.n)} scored)."
         )
-        draw = partial(_draw, figures.trajectory, rows, {})
-        drawn = chart(draw, name=f"mean-{len(found)}", says=f"Chart. {said}")
-        found.append((title, said, drawn))
+        title = words.titles[instrument]
+        draw = partial(views.draw_on, figure=figures.trajectory, table=rows, names=words.titles)
+        svg = chart(draw, name=f"mean-{len(found)}", says=f"Chart of the mean {title}. {says}")
+        found.append(Drawn(title, says, svg))
     return found
-
-
-def _draw(figure: Any, table: pd.DataFrame, names: Mapping[str, str], ax: Any) -> None:
-    figure(table, ax=ax, names=names)

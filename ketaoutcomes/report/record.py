@@ -24,22 +24,34 @@ MANIFEST_SCHEMA = 1
 
 
 def results_json(
-    tables: Mapping[str, Described], tallies: Mapping[str, Tally], meta: Meta, *, audience: str, profile: str | None
+    tables: Mapping[str, Described],
+    tallies: Mapping[str, Tally],
+    meta: Meta,
+    *,
+    audience: str,
+    profile: str | None,
 ) -> bytes:
     """The bytes of results.json: the protected Tallies, and every table finished from them.
 
     A hidden or absent number is `null`; in tables with a `reason` column that column says which.
     """
     content = {
-        "schema": RESULTS_SCHEMA, "title": meta.title, "as_of": meta.as_of, "dates": meta.dates, "audience": audience,
-        "profile": profile, "tallies": {name: json.loads(tally.to_json()) for name, tally in tallies.items()},
+        "schema": RESULTS_SCHEMA, "title": meta.title, "as_of": meta.as_of, "dates": meta.dates,
+        "audience": audience, "profile": profile,
+        "tallies": {name: json.loads(tally.to_json()) for name, tally in tallies.items()},
         "tables": {name: _table(described) for name, described in tables.items()},
     }  # fmt: skip
     return _bytes(content)
 
 
 def manifest_json(
-    outputs: Mapping[str, bytes], *, plan: Plan, tallies: Mapping[str, Tally], meta: Meta, audience: str, profile: str | None
+    outputs: Mapping[str, bytes],
+    *,
+    plan: Plan,
+    tallies: Mapping[str, Tally],
+    meta: Meta,
+    audience: str,
+    profile: str | None,
 ) -> bytes:
     """The bytes of manifest.json: inputs and outputs by hash, the plan, the versions.
 
@@ -52,12 +64,14 @@ def manifest_json(
         "audience": audience, "profile": profile, "numbers": headers[0].numbers,
         "inputs": [{"name": label(s.name), "rows": s.rows, "sha256": s.sha256} for s in meta.sources],
         "plan": {"sha256": plan.hash, "text": plan.canonical()}, "versions": dict(meta.versions),
-        "outputs": {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in outputs.items()
-        },
+        "outputs": {name: _vouched(data) for name, data in outputs.items()},
     }  # fmt: skip
     created = _created()
     return _bytes(content | ({"created": created} if created else {}), indent=1)
+
+
+def _vouched(data: bytes) -> dict[str, Any]:
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _created() -> str | None:
@@ -77,10 +91,11 @@ def _table(described: Described) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        if not math.isfinite(value):
+    if isinstance(value, numbers.Real):
+        number = float(value)
+        if not math.isfinite(number):
             return None
-        return int(value) if float(value).is_integer() else float(value)
+        return int(number) if number.is_integer() else number
     return None if value is None else label(value) if str(value) else ""
 
 

@@ -98,7 +98,11 @@ def known_to(criterion: Criterion, instrument: Instrument) -> str:
     if criterion.rule == "crosses_below":
         return f"to have come {below} {value} on the {test}"
     if place:
-        return f"to be in remission ({place})" if criterion.short.startswith("remission") else f"to have a {place}"
+        return (
+            f"to be in remission ({place})"
+            if criterion.short.startswith("remission")
+            else f"to have a {place}"
+        )
     return f"to meet “{label(criterion.title)}”"
 
 

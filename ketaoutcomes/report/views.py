@@ -1,29 +1,32 @@
-"""Finished tables arranged for reading: answers, blocks of chart and table, the flow. No rate is computed here."""
+"""Finished tables arranged for reading: answers, charts with tables, flow. No rate is computed here."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from markupsafe import Markup
 
 from ketaoutcomes import figures
 from ketaoutcomes.report import sentences
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described, grouping
-from ketaoutcomes.wording import count, is_number, label, listed, percent
+from ketaoutcomes.wording import calendar_day, count, is_number, label, listed, percent
 
 if TYPE_CHECKING:
     import pandas as pd
+    from markupsafe import Markup
 
     from ketaoutcomes.plan import Plan
 
+Size = tuple[float, float]
+COLUMN: Size = (5.6, 3.1)
+"""A chart that stands in one of two columns."""
+
 
 class Pair(NamedTuple):
-    """A criterion at one point: of everyone due, and of those scored. Rows of `results.rates`."""
+    """A criterion at one point: of everyone due, and of those scored. Both are rows of `results.rates`."""
 
     everyone: Any
     scored: Any
@@ -41,35 +44,59 @@ class Line:
 
 @dataclass(frozen=True)
 class Block:
-    """One table of rates, and the chart and the conclusion that go with it."""
+    """One table of rates, and the conclusion and the chart that go with it."""
 
     title: str
     head: str
     criteria: tuple[str, ...]
     lines: tuple[Line, ...]
-    says: str
+    says: str = ""
     drawn: Markup | None = None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is anything to read: a rate, or a hidden one."""
+        rows = [pair.everyone for line in self.lines for pair in line.pairs]
+        return any(is_number(row.rate) or row.reason == "hidden" for row in rows)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The headline of one instrument."""
+    """The headline of one instrument; `reason` says why there is none."""
 
     instrument: str
     when: str
     due: float
     assessed: float
     known: tuple[tuple[str, Pair], ...]
-    reason: str | None
+    reason: str
 
 
 @dataclass(frozen=True)
 class Step:
-    """One row of the flow: people who went on (`kind` stays) or left, one number per instrument."""
+    """One row of the flow, a number per instrument: who stayed, who left, who is counted in the end."""
 
     kind: str
     words: str
     numbers: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Stay:
+    """Who stayed, for one protocol: rows of `results.retention`, and what they say."""
+
+    protocol: str
+    rows: tuple[Any, ...]
+    says: str
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Days from dose to score for one protocol: per session, a row of `results.timing` per instrument."""
+
+    protocol: str
+    instruments: tuple[str, ...]
+    sessions: tuple[tuple[int, tuple[Any, ...]], ...]
 
 
 class Words:
@@ -83,24 +110,23 @@ class Words:
         self.short = {c.name: sentences.short_name(c) for c in self.criteria}
         self.known_to = {c.name: sentences.known_to(c, known.instrument(c.instrument)) for c in self.criteria}
         self.protocols = {name: label(protocol.title, 160) for name, protocol in known.protocols.items()}
+        self._places = {name: place for place, name in enumerate(dict.fromkeys(plan.protocol.values()))}
 
-    @property
-    def all(self) -> dict[str, str]:
-        """Every id with its words, for charts."""
-        return self.short | self.titles
+    def by_plan(self, names: Iterable[str]) -> list[str]:
+        """Protocols in the plan's order; other names after them, as they come."""
+        return sorted(names, key=lambda name: self._places.get(name, len(self._places)))
 
 
-def answers(tables: dict[str, Described], words: Words) -> list[Answer]:
-    """The headline of each instrument: at the end of the series, or in the last week where there is no end."""
+def answers(tables: Mapping[str, Described], words: Words) -> list[Answer]:
+    """The headline per instrument: at the end of the series, or in the last week where nothing has an end."""
+    found: list[Answer] = []
     for name, when in (("rates_end", "at the end of the series"), ("rates_week", "in week {}")):
-        if name not in tables:
-            continue
-        table = tables[name].table
-        found = [_answer(table, instrument, when, words) for instrument in words.instruments]
-        there = [answer for answer in found if answer is not None]
-        if any(answer.reason is None for answer in there) or (there and name == "rates_week"):
-            return there
-    return []
+        if name in tables:
+            each = [_answer(tables[name].table, instrument, when, words) for instrument in words.instruments]
+            found = [answer for answer in each if answer is not None]
+            if any(not answer.reason for answer in found):
+                return found
+    return found
 
 
 def _answer(table: pd.DataFrame, instrument: str, when: str, words: Words) -> Answer | None:
@@ -110,51 +136,67 @@ def _answer(table: pd.DataFrame, instrument: str, when: str, words: Words) -> An
     point = str(rows["point"].iloc[-1])
     line = _line(point, rows[rows["point"].astype(str) == point])
     known = tuple(
-        (words.known_to[pair.everyone.criterion], pair)
-        for pair in line.pairs
-        if pair.everyone.criterion in words.known_to
+        (words.known_to[p.everyone.criterion], p)
+        for p in line.pairs
+        if p.everyone.criterion in words.known_to
     )
-    reasons = {pair.everyone.reason for _, pair in known if not is_number(pair.everyone.rate)}
-    reason = sentences.reason(str(min(reasons, key=str))) if len(reasons) and not any(
-        is_number(pair.everyone.rate) for _, pair in known
-    ) else None  # fmt: skip
-    return Answer(words.titles[instrument], when.format(point), line.due, line.assessed, known, reason)
+    reasons = sorted({str(pair.everyone.reason) for _, pair in known})
+    reason = "" if any(is_number(pair.everyone.rate) for _, pair in known) else sentences.reason(reasons[0])
+    return Answer(words.titles[instrument], when.format(label(point)), line.due, line.assessed, known, reason)
 
 
-def point_blocks(described: Described | None, words: Words, *, drawn: bool = True) -> list[tuple[str, Block]]:
-    """One block per group and instrument, its rows the points of the axis, each with the group it belongs to."""
+def point_blocks(described: Described | None, words: Words, size: Size = COLUMN) -> list[tuple[str, Block]]:
+    """One block per group and instrument, its rows the points; each with the name of its group."""
+    found: list[tuple[str, Block]] = []
     if described is None:
-        return []
-    found = []
+        return found
     by = grouping(described.table)
     for key, rows in described.table.groupby([*by, "instrument"], sort=False, dropna=False):
-        *group, instrument = [str(part) for part in key]
+        *group, instrument = map(str, key)
         if instrument not in words.titles:
             continue
         axis = str(rows["axis"].iloc[0])
-        lines = tuple(_line(str(point), part) for point, part in rows.groupby("point", sort=False))
+        points = rows.groupby("point", sort=False)
+        lines = tuple(_line(calendar_day(str(point)), part) for point, part in points)
         says = _conclusion(axis, lines, words)
-        svg = _drawn(rows, f"{described.name}-{len(found)}", words, says) if drawn else None
+        svg = _drawn(rows, f"{described.name}-{len(found)}", words, says, size)
         head = {"session": "Session", "week": "Week", "month": "Month"}.get(axis, "Point")
-        found.append((", ".join(group), Block(words.titles[instrument], head, _heads(lines, words), lines, says, svg)))
+        block = Block(words.titles[instrument], head, _heads(lines, words), lines, says, svg)
+        found.append((", ".join(group), block))
     return found
 
 
-def group_blocks(described: Sequence[Described | None], head: str, words: Words) -> list[Block]:
+def group_blocks(tables: Sequence[Described | None], head: str, words: Words) -> list[Block]:
     """One block per instrument, its rows the groups of one or more tables that have a single point."""
     found = []
     for instrument in words.instruments:
         lines: list[Line] = []
-        for table in (each.table for each in described if each is not None):
+        for table in (each.table for each in tables if each is not None):
             rows = table[table["instrument"] == instrument]
             by = grouping(rows)
-            if not by and len(rows):
+            if by:
+                parts = {
+                    ", ".join(map(str, key)): part for key, part in rows.groupby(by, sort=False, dropna=False)
+                }
+                lines += [_line(name, parts[name]) for name in words.by_plan(parts)]
+            elif len(rows):
                 lines.append(_line("Everyone", rows))
-            elif by:
-                lines += [_line(", ".join(map(str, key)), part) for key, part in rows.groupby(by, sort=False, dropna=False)]
         if lines:
-            found.append(Block(words.titles[instrument], head, _heads(lines, words), tuple(lines), ""))
+            found.append(Block(words.titles[instrument], head, _heads(lines, words), tuple(lines)))
     return found
+
+
+def _line(head: str, rows: pd.DataFrame) -> Line:
+    found: dict[str, dict[str, Any]] = {}
+    for row in _rows(rows):
+        found.setdefault(row.criterion, {})[row.analysis] = row
+    pairs = tuple(Pair(each["nri"], each["observed"]) for each in found.values())
+    first = pairs[0].everyone
+    return Line(label(head), first.due, first.assessed, pairs)
+
+
+def _rows(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples(index=False))
 
 
 def _heads(lines: Sequence[Line], words: Words) -> tuple[str, ...]:
@@ -162,26 +204,17 @@ def _heads(lines: Sequence[Line], words: Words) -> tuple[str, ...]:
     return tuple(words.short.get(name, label(name)) for name in named)
 
 
-def _drawn(rows: pd.DataFrame, name: str, words: Words, says: str) -> Markup | None:
-    shown = rows[rows["analysis"] == "nri"]
-    if not shown["rate"].notna().any():
+def _drawn(rows: pd.DataFrame, name: str, words: Words, says: str, size: Size) -> Markup | None:
+    if not rows["rate"].notna().any():
         return None
     columns = ["axis", "criterion", "analysis", "point", "due", "assessed", "rate", "low", "high", "reason"]
-    draw = partial(_draw_rates, table=rows[columns], names=words.short)
-    return chart(draw, name=name, says=f"Chart. {says} The table below holds every number.")
+    draw = partial(draw_on, figure=figures.rates, table=rows[columns], names=words.short)
+    return chart(draw, name=name, says=f"Chart. {says} The table below holds every number.", size=size)
 
 
-def _draw_rates(ax: Any, *, table: pd.DataFrame, names: dict[str, str]) -> None:
-    figures.rates(table, ax=ax, names=names)
-
-
-def _line(head: str, rows: pd.DataFrame) -> Line:
-    found: dict[str, dict[str, Any]] = {}
-    for row in rows.itertuples(index=False):
-        found.setdefault(row.criterion, {})[row.analysis] = row
-    pairs = tuple(Pair(each["nri"], each["observed"]) for each in found.values())
-    first = pairs[0].everyone
-    return Line(label(head), first.due, first.assessed, pairs)
+def draw_on(ax: Any, *, figure: Any, table: pd.DataFrame, names: Mapping[str, str]) -> None:
+    """Draw a table with one of the functions of `figures`; a form that `chart` can call."""
+    figure(table, ax=ax, names=names)
 
 
 def _conclusion(axis: str, lines: Sequence[Line], words: Words) -> str:
@@ -191,12 +224,12 @@ def _conclusion(axis: str, lines: Sequence[Line], words: Words) -> str:
         return "Too few patients to show."
     last, first = seen[-1], seen[0]
     place = {"session": "After session {}", "week": "In week {}", "month": "In {}"}.get(axis, "At the end")
-    shown = [pair.everyone for pair in last.pairs if is_number(pair.everyone.rate)]
-    parts = [
-        f"{percent(row.met, row.n)}{'' if index else f' of the {count(row.n)} patients due are known'} "
-        + words.known_to.get(row.criterion, f"to meet {label(row.criterion)}")
-        for index, row in enumerate(shown)
-    ]
+    parts: list[str] = []
+    for row in (pair.everyone for pair in last.pairs if is_number(pair.everyone.rate)):
+        of = "" if parts else f" of the {count(row.n)} patients due are known"
+        parts.append(
+            f"{percent(row.met, row.n)}{of} {words.known_to.get(row.criterion, 'to meet the criterion')}"
+        )
     said = f"{place.format(last.head)}, {listed(parts)}; {count(last.assessed)} were scored."
     if first is not last:
         before = [percent(p.everyone.met, p.everyone.n) for p in first.pairs if is_number(p.everyone.rate)]
@@ -205,38 +238,75 @@ def _conclusion(axis: str, lines: Sequence[Line], words: Words) -> str:
 
 
 def flow_steps(described: Described | None, words: Words) -> list[Step]:
-    """The flow as rows down the page, one column of numbers per instrument; sums of hidden numbers stay hidden."""
+    """The flow down the page, a column of numbers per instrument; a sum with a hidden part is hidden."""
     if described is None:
         return []
-    table = described.table
-    patients = _reasons(table, "patient", "patients", "")
-    steps = [Step("stays", "patients in the records", _same(_sum(patients.values()), words))]
-    steps += _losses([patients] * len(words.instruments), "with_course", words)
-    steps.append(Step("stays", "with a treatment series", _same(patients.get("with_course", math.nan), words)))
-    courses = [_reasons(table, "course", "courses", instrument) for instrument in words.instruments]
-    steps.append(Step("stays", "series found", tuple(_sum(found.values()) for found in courses)))
-    steps += _losses(courses, "eligible", words)
-    steps.append(Step("stays", "first series with a baseline to judge by", tuple(f.get("eligible", 0.0) for f in courses)))
-    due = [_reasons(table, "course", "due", instrument) for instrument in words.instruments]
-    steps += _losses(due, "due", words)
-    steps.append(Step("counted", "due: counted in every rate", tuple(found.get("due", 0.0) for found in due)))
-    return steps
+    table, instruments = described.table, words.instruments
+    patients = [_reasons(table, "patient", "patients", "")] * len(instruments)
+    courses = [_reasons(table, "course", "courses", instrument) for instrument in instruments]
+    due = [_reasons(table, "course", "due", instrument) for instrument in instruments]
+    return [
+        Step("stays", "patients in the records", tuple(math.fsum(found.values()) for found in patients)),
+        *_losses(patients, "with_course"),
+        Step("stays", "patients with a treatment series", _kept(patients, "with_course")),
+        Step("stays", "series found", tuple(math.fsum(found.values()) for found in courses)),
+        *_losses(courses, "eligible"),
+        Step("stays", "first series with a baseline to judge by", _kept(courses, "eligible")),
+        *_losses(due, "due"),
+        Step("counted", "due: counted in every rate", _kept(due, "due")),
+    ]
 
 
 def _reasons(table: pd.DataFrame, unit: str, step: str, instrument: str) -> dict[str, float]:
-    rows = table[(table["unit"] == unit) & (table["step"] == step)]
-    rows = rows[rows["instrument"].isin({instrument, ""})]
-    return {str(row.reason): float(row.n) for row in rows.itertuples(index=False)}
+    rows = table[
+        (table["unit"] == unit) & (table["step"] == step) & table["instrument"].isin([instrument, ""])
+    ]
+    return {str(row.reason): float(row.n) for row in _rows(rows)}
 
 
-def _losses(found: Sequence[dict[str, float]], but: str, words: Words) -> list[Step]:
+def _losses(found: Sequence[Mapping[str, float]], but: str) -> list[Step]:
     codes = dict.fromkeys(code for each in found for code in each if code != but)
-    return [Step("left", sentences.reason(code), tuple(each.get(code, 0.0) for each in found)) for code in codes]
+    return [Step("left", sentences.reason(code), _kept(found, code)) for code in codes]
 
 
-def _sum(numbers: Any) -> float:
-    return math.fsum(numbers)
+def _kept(found: Sequence[Mapping[str, float]], code: str) -> tuple[float, ...]:
+    return tuple(each.get(code, 0.0) for each in found)
 
 
-def _same(number: float, words: Words) -> tuple[float, ...]:
-    return (number,) * len(words.instruments)
+def stays(described: Described | None, words: Words) -> list[Stay]:
+    """Retention by protocol, in the plan's order."""
+    found = []
+    for name, rows in _by_protocol(described, words).items():
+        says = "Too few patients to show."
+        seen = [row for row in rows if is_number(row.rate)]
+        if seen:
+            last = seen[-1]
+            says = f"{percent(last.reached, last.due)} of {count(last.due)} received session {last.session}"
+            if is_number(last.median_day):
+                says += (
+                    f", planned for day {last.planned_day:g} and given on day {last.median_day:g} (median)"
+                )
+            says += "."
+        found.append(Stay(name, tuple(rows), says))
+    return found
+
+
+def waits(described: Described | None, words: Words) -> list[Waits]:
+    """Days from dose to score by protocol, in the plan's order."""
+    found = []
+    for name, rows in _by_protocol(described, words).items():
+        of = {(row.session, row.instrument): row for row in rows}
+        across = [
+            instrument for instrument in words.instruments if any(r.instrument == instrument for r in rows)
+        ]
+        down = sorted({row.session for row in rows})
+        sessions = tuple((int(k), tuple(of.get((k, instrument)) for instrument in across)) for k in down)
+        found.append(Waits(name, tuple(words.titles[instrument] for instrument in across), sessions))
+    return found
+
+
+def _by_protocol(described: Described | None, words: Words) -> dict[str, list[Any]]:
+    if described is None:
+        return {}
+    parts = {str(name): rows for name, rows in described.table.groupby("protocol", sort=False)}
+    return {name: _rows(parts[name]) for name in words.by_plan(parts)}

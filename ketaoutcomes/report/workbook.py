@@ -13,10 +13,6 @@ from ketaoutcomes.wording import HIDDEN, label
 
 if TYPE_CHECKING:
     import pandas as pd
-    from xlsxwriter import Workbook
-    from xlsxwriter.format import Format
-    from xlsxwriter.worksheet import Worksheet
-
     from ketaoutcomes.report.finished import Described
 
 # Workbooks carry a creation time; a fixed one keeps same input, same bytes.
@@ -35,7 +31,12 @@ def workbook(tables: Mapping[str, Described], about: Sequence[tuple[str, str]]) 
     from xlsxwriter import Workbook
 
     out = io.BytesIO()
-    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    options = {
+        "in_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+    }
     with Workbook(out, options) as book:
         book.set_properties({"title": "ketaoutcomes report", "author": "ketaoutcomes", "created": _CREATED})
         formats = _formats(book)
@@ -45,7 +46,7 @@ def workbook(tables: Mapping[str, Described], about: Sequence[tuple[str, str]]) 
     return out.getvalue()
 
 
-def _formats(book: Workbook) -> dict[str, Format]:
+def _formats(book: Any) -> dict[str, Any]:
     quiet = {"font_color": "#56626E"}
     return {
         "title": book.add_format({"bold": True, "font_size": 14}),
@@ -61,7 +62,10 @@ def _formats(book: Workbook) -> dict[str, Format]:
 
 
 def _readme(
-    sheet: Worksheet, about: Sequence[tuple[str, str]], tables: Mapping[str, Described], formats: Mapping[str, Format]
+    sheet: Any,
+    about: Sequence[tuple[str, str]],
+    tables: Mapping[str, Described],
+    formats: Mapping[str, Any],
 ) -> None:
     sheet.set_column(0, 0, 30)
     sheet.set_column(1, 1, 100)
@@ -80,7 +84,7 @@ def _readme(
         sheet.write_string(row, 1, f"{described.title}. {described.says}", formats["wrap"])
 
 
-def _sheet(sheet: Worksheet, described: Described, formats: Mapping[str, Format]) -> None:
+def _sheet(sheet: Any, described: Described, formats: Mapping[str, Any]) -> None:
     table = described.table
     sheet.write_string(0, 0, described.title, formats["title"])
     sheet.write_string(1, 0, described.says, formats["says"])
@@ -100,9 +104,9 @@ def _sheet(sheet: Worksheet, described: Described, formats: Mapping[str, Format]
 
 
 def _cell(
-    sheet: Worksheet, row: int, place: int, name: str, value: Any, reason: Any, formats: Mapping[str, Format]
+    sheet: Any, row: int, place: int, name: str, value: Any, reason: Any, formats: Mapping[str, Any]
 ) -> None:
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if isinstance(value, numbers.Real):
         if math.isfinite(value):
             kind = "share" if name in _SHARES else "count" if name in _COUNTS else "number"
             sheet.write_number(row, place, float(value), formats[kind])
