@@ -1,0 +1,97 @@
+"""Small numbers of people do not leave in a report: Tallies in, protected Tallies out, all of them at once.
+
+A count from 1 to 10 persons (profile `cms11`; 1 to 7 in `opensafely`) is not published, nor any numbers whose
+difference or sum is one; 0 may be shown. `docs/disclosure.md` says how, and what it does not cover.
+
+**What a protected Tally holds.** The same tables and columns, in coarser cells; `n` is NaN where hidden.
+
+- `points`: only courses that are due, in the finest cells that may be shown. States, from fine to coarse:
+
+  | given | states | what can be computed |
+  |---|---|---|
+  | yes, no | met, not_met, unassessed | due, given, assessed, met |
+  | empty | met, not_met, unassessed | due, assessed, met |
+  | empty | met, unmet_or_missing | due, met |
+  | empty | due | due |
+  | empty | due, with n NaN | nothing |
+
+  `not_scheduled` stands beside them. Reasons without a point (`not_visit_based`) keep their row, without n.
+  `given` is shown for sessions, kinds current and sustained. Carried scores are joined with the missing.
+- `flow`: the same reasons, NaN where hidden. In step `measured` neighbouring reasons are joined by `+` where
+  the line between them is hidden. Who reached a session is kept only where protocol is a grouping. In step
+  `courses`, `people` is given only for those eligible, one course each.
+- `values`: instead of a row per value, `variable:n`, `variable:sum`, `variable:squares` and
+  `variable:median`, the number standing in `n` (see `moments`). Where the people behind it are hidden, all
+  four are NaN.
+- `transitions`: empty, until something published is made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ketaoutcomes.disclosure.choose import choose
+from ketaoutcomes.disclosure.facts import DisclosureError, margins
+from ketaoutcomes.disclosure.links import logic
+from ketaoutcomes.disclosure.rewrite import PERMITS, STATISTICS, moments, rewrite, rounded
+
+if TYPE_CHECKING:
+    from ketaoutcomes.tallies import Tally
+
+__all__ = ["LARGEST_SMALL", "PERMITS", "STATISTICS", "DisclosureError", "moments", "protect"]
+
+LARGEST_SMALL = {"cms11": 10, "opensafely": 7}
+"""By profile, the largest number of persons that is not published.
+
+`cms11`: the cell size policy of the US Centers for Medicare & Medicaid Services (no cell of 1 to 10, none
+derivable). `opensafely`: counts of 7 or fewer redacted, the others rounded to the nearest 5, totals being
+sums of rounded parts (docs.opensafely.org, disclosure control).
+"""
+
+
+def protect(tallies: Sequence[Tally], profile: str = "cms11") -> list[Tally]:
+    """Return the Tallies of one report, each as it may be published beside the others.
+
+    The whole list is protected together, because what one table hides another may give away. What is shown
+    does not depend on the order of rows. Tallies that are already protected by the same profile are returned
+    unchanged.
+
+    Args:
+        tallies: every Tally the report is made of, of one plan and one cohort.
+        profile: `"cms11"` or `"opensafely"`.
+
+    Returns:
+        One protected Tally for each, in the same order; `protected` names the profile.
+
+    Raises:
+        DisclosureError: the profile is unknown, some Tallies are protected and others not, they were counted
+            under different plans or as-of days, or one holds what cannot be protected yet.
+
+    Example:
+        >>> import ketaoutcomes as ko
+        >>> study = ko.Study(ko.load_sample())
+        >>> everyone = study.tally(at="end", criteria="phq9_response50", kind="current")
+        >>> (shown,) = protect([everyone])
+        >>> shown.protected, sorted(shown.points["state"])
+        ('cms11', ['met', 'not_met', 'unassessed'])
+    """
+    if profile not in LARGEST_SMALL:
+        raise DisclosureError(
+            f"unknown disclosure profile {profile!r}; use one of {', '.join(LARGEST_SMALL)}"
+        )
+    if any(tally.protected for tally in tallies):
+        if all(tally.protected == profile for tally in tallies):
+            return list(tallies)
+        raise DisclosureError(
+            "protect the raw Tallies of a report together: some of these are protected already"
+        )
+    if len({(tally.header.plan, tally.header.as_of) for tally in tallies}) > 1:
+        raise DisclosureError("the Tallies of one report must share their plan and their as-of day")
+    if not tallies:
+        return []
+    found = margins(tallies)
+    criteria = list(dict.fromkeys(name for tally in tallies for name in tally.header.criteria))
+    choose(found, logic(tallies[0].header.plan, criteria), criteria, LARGEST_SMALL[profile])
+    result = [rewrite(tally, found, profile) for tally in tallies]
+    return [rounded(tally) for tally in result] if profile == "opensafely" else result

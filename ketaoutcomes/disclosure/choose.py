@@ -1,0 +1,360 @@
+"""Which facts may be shown: one pass over all of them, the most useful first.
+
+A fact is shown in a group only if it, and every count of persons that it would let a reader compute from what
+is already shown, is 0 or more than the threshold. Where a coarser table shows the total of a fact, the groups
+in which it is hidden must together hold 0 or more than the threshold too, and so must everything that can be
+computed about them; a fact that depends on one hidden in some groups is hidden there as well, so that the
+hidden groups of linked facts are nested. Hiding never has to be taken back: each check looks only at what is
+shown already, and every later fact is checked against this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ketaoutcomes.disclosure.facts import SCHEDULED, Fact, Margin
+from ketaoutcomes.disclosure.links import NOW, Links, Logic, links
+
+Array = Any
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Signed sums of facts that count persons; `rows` and `signs` per sum, and which sums a fact is in."""
+
+    rows: list[Array]
+    signs: list[Array]
+    of: dict[int, list[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Web:
+    """One grouping's links: what may be nested, what adds up, what a fact needs to be shown beside it."""
+
+    pair: Array
+    if_equal: Array
+    needs: Array  # the row of the people due among whom a fact is judged; -1: none
+    sums: Sums
+    cells: dict[int, Array]  # a whole and its cells, by the row of each of them
+    totals: Array  # per coarser grouping, the row there of every fact; -1: it has no such fact
+
+    def beside(self, at: int) -> Array:
+        """Rows that say something about a fact: linked to it, or part of a sum with it."""
+        rows = [np.flatnonzero(self.pair[at] | self.if_equal[at])]
+        rows += [self.sums.rows[i] for i in self.sums.of.get(at, ())]
+        rows.append(self.cells.get(at, np.zeros(0, dtype=np.int64)))
+        result = np.unique(np.concatenate(rows))
+        return result[result != at]
+
+
+def choose(margins: Sequence[Margin], rules: Logic, order: Sequence[str], largest_small: int) -> None:
+    """Decide `shown` of every fact of every grouping, coarsest grouping first.
+
+    `order` ranks the criteria: the first are kept longest. Counts from 1 to `largest_small` are small.
+    """
+    for margin in margins:
+        web = _web(margin, rules)
+        for at in _ranked(margin, web, order):
+            _Placing(margin, web, at, largest_small).place()
+    _last_sessions(margins, rules, largest_small)
+
+
+def _web(margin: Margin, rules: Logic) -> Web:
+    linked: Links = links(margin.facts, rules)
+    due: dict[tuple[str, str, str], dict[tuple[str, str], int]] = {}
+    for fact, at in margin.row.items():
+        if fact.role == "due":
+            due.setdefault((fact.instrument, fact.axis, fact.point), {})[fact.kind, fact.criterion] = at
+    needs = np.full(len(margin.facts), -1, dtype=np.int64)
+    for fact, at in margin.row.items():
+        if fact.role not in ("given", "assessed", "met"):
+            continue
+        rows = _own_due(fact, due)
+        needs[at] = rows[0] if rows else margin.row.get(Fact("due", fact.instrument), -1)
+        for row in rows:
+            linked.pair[at, row] = linked.pair[row, at] = at != row
+    totals = np.full((len(margin.parents), len(margin.facts)), -1, dtype=np.int64)
+    for fact, at in margin.row.items():
+        for i, (other, _) in enumerate(margin.parents):
+            totals[i, at] = other.row.get(fact, totals[i, at])
+    return Web(linked.pair, linked.if_equal, needs, _all_sums(margin, rules, needs), _cells(margin), totals)
+
+
+def _own_due(fact: Fact, due: dict[tuple[str, str, str], dict[tuple[str, str], int]]) -> list[int]:
+    """The rows of the people due among whom a fact is judged, its own criterion's first."""
+    here = due.get((fact.instrument, fact.axis, fact.point), {})
+    names = (fact.criterion + SCHEDULED, fact.criterion)
+    own = [here[fact.kind, name] for name in names if (fact.kind, name) in here]
+    rest = [row for (kind, _), row in here.items() if kind == fact.kind]
+    return list(dict.fromkeys(own + rest))
+
+
+def _cells(margin: Margin) -> dict[int, Array]:
+    result: dict[int, Array] = {}
+    for whole, roles in (("all_rows", ("rows",)), ("courses", ("eligible", "reason"))):
+        for fact, at in margin.row.items():
+            if fact.role != whole:
+                continue
+            own = (fact.instrument, fact.axis)
+            parts = [r for f, r in margin.row.items() if f.role in roles and (f.instrument, f.axis) == own]
+            rows = np.array([at, *parts], dtype=np.int64)
+            result.update(dict.fromkeys(rows.tolist(), rows))
+    return result
+
+
+def _all_sums(margin: Margin, rules: Logic, needs: Array) -> Sums:
+    sums = Sums([], [], {})
+    for rows, signs in _judged_sums(margin, rules, needs):
+        _add(sums, rows, signs)
+    for fact in list(margin.row):
+        if fact.role == "started":
+            names = [Fact("reason", fact.instrument, "no_baseline"), fact, Fact("baseline", fact.instrument)]
+            if all(name in margin.row for name in names):
+                _add(sums, [margin.row[name] for name in names], [1, -1, 1])
+    return sums
+
+
+def _add(sums: Sums, rows: Sequence[int], signs: Sequence[int]) -> None:
+    if len(set(rows)) < len(rows):
+        return
+    for row in rows:
+        sums.of.setdefault(row, []).append(len(sums.rows))
+    sums.rows.append(np.array(rows, dtype=np.int64))
+    sums.signs.append(np.array(signs, dtype=np.int64)[:, None])
+
+
+def _judged_sums(margin: Margin, rules: Logic, needs: Array) -> Iterator[tuple[list[int], list[int]]]:
+    """At every point, the sums that definitions make countable, of those due and of those scored."""
+    places: dict[tuple[str, str, str, str], dict[str, int]] = {}
+    for fact, at in margin.row.items():
+        if fact.role == "met" and fact.kind in NOW:
+            places.setdefault((fact.instrument, fact.kind, fact.axis, fact.point), {})[fact.criterion] = at
+    for (instrument, kind, axis, point), row in places.items():
+        for terms in rules.sums.get(instrument, ()):
+            names = [name for _, name in terms if name]
+            if not all(name in row for name in names):
+                continue
+            rows, signs = [row[name] for name in names], [sign for sign, name in terms if name]
+            if names and len(names) == len(terms):
+                yield rows, signs
+                continue
+            scored = {margin.row[Fact("assessed", instrument, name, kind, axis, point)] for name in names}
+            due = {int(needs[r]) for r in rows}
+            for whole in (scored, due):
+                if len(whole) == 1:
+                    yield [*whole, *rows], [1, *signs]
+
+
+_BEFORE = (
+    "due", "eligible", "met", "assessed", "started", "end_score", "any_score", "baseline", "reach_due",
+    "reached", "all_rows", "rows", "courses", "reason", "with_course", "patients", "given",
+)  # fmt: skip
+_KINDS = ("", "current", "ever", "sustained")
+_AXES = ("", "end", "session", "week", "month")
+
+
+def _ranked(margin: Margin, web: Web, criteria: Sequence[str]) -> list[int]:
+    """Rows in the order in which they are kept: what has a total elsewhere, then by use to a reader.
+
+    Of the points of an axis the last comes first, then the first, then the others; of the cells of a
+    partition the largest.
+    """
+    role = {name: i for i, name in enumerate(_BEFORE)}
+    place = {name: i for i, name in enumerate(criteria)}
+    points: dict[tuple[str, str, str], list[int]] = {}
+    for fact in margin.facts:
+        points.setdefault(_series(fact), []).append(_number(fact.point))
+    ends = {key: (max(of), min(of)) for key, of in points.items()}
+
+    def key(at: int) -> tuple[Any, ...]:
+        fact = margin.facts[at]
+        last, first = ends[_series(fact)]
+        point = _number(fact.point)
+        turn = 0 if point == last else 1 if point == first else 2
+        size = -int(margin.value[at].sum()) if fact.role in ("rows", "reason") else 0
+        kind = _KINDS.index(fact.kind) if fact.kind in _KINDS else len(_KINDS)
+        axis = _AXES.index(fact.axis) if fact.axis in _AXES else len(_AXES)
+        known = (web.totals[:, at] >= 0).any()
+        return (
+            not known,
+            kind > 1,
+            role[fact.role],
+            kind,
+            place.get(fact.criterion, -1),
+            axis,
+            turn,
+            point,
+            size,
+            fact,
+        )
+
+    return sorted(range(len(margin.facts)), key=key)
+
+
+def _series(fact: Fact) -> tuple[str, str, str]:
+    return fact.role, fact.instrument, fact.axis
+
+
+def _number(point: str) -> int:
+    return int(point) if point.isdigit() else 0
+
+
+class _Placing:
+    """One fact looking for its place: the groups in which it may be shown."""
+
+    def __init__(self, margin: Margin, web: Web, at: int, largest_small: int) -> None:
+        self.margin, self.web, self.at, self.largest_small = margin, web, at, largest_small
+        self.value = margin.value[at]
+        self.beside = web.beside(at)
+        self.totals = np.flatnonzero(web.totals[:, at] >= 0)
+
+    def place(self) -> None:
+        """Decide where the fact is shown, given everything decided before it."""
+        hide = self._alone()
+        if len(self.totals) > 1:
+            # Two totals of one table could be played against each other: all of it or nothing.
+            known = [self._total_shown(i, self.at) for i in self.totals]
+            hide = np.full(hide.shape, hide.any() or not np.all(known))
+        elif len(self.totals) == 1:
+            hide = self._among_groups(hide, int(self.totals[0]))
+        else:
+            hide = self._beside_hidden_groups(hide)
+        self.margin.shown[self.at] = ~hide
+
+    def _small(self, count: Array) -> Array:
+        count = np.abs(count)
+        return (count > 0) & (count <= self.largest_small)
+
+    def _total_shown(self, i: Any, at: Any) -> Array:
+        """By group, whether the coarser table shows the total this group is part of."""
+        other, of = self.margin.parents[i]
+        row = self.web.totals[i, at]
+        return other.shown[row][of] & (of >= 0) if row >= 0 else np.zeros(len(of), dtype=bool)
+
+    def _alone(self) -> Array:
+        """Groups where the fact, or a difference or sum with what is shown there, is small."""
+        value, shown, web = self.margin.value, self.margin.shown, self.web
+        hide = self._small(self.value)
+        need = web.needs[self.at]
+        if need >= 0:
+            hide = hide | ~shown[need]
+        always, sometimes = np.flatnonzero(web.pair[self.at]), np.flatnonzero(web.if_equal[self.at])
+        hide = hide | (shown[always] & self._small(value[always] - self.value)).any(axis=0)
+        close = shown[sometimes] & self._small(value[sometimes] - self.value)
+        if close.any() and need >= 0:
+            close &= value[web.needs[sometimes]] == value[need]
+        hide = hide | close.any(axis=0)
+        for rows, signs in self._sums():
+            others = rows[rows != self.at]
+            hide = hide | (shown[others].all(axis=0) & self._small((signs * value[rows]).sum(axis=0)))
+        if self.at in web.cells:
+            hide = hide | self._small(self._rest(shown))
+        return hide
+
+    def _sums(self) -> Iterator[tuple[Array, Array]]:
+        for i in self.web.sums.of.get(self.at, ()):
+            yield self.web.sums.rows[i], self.web.sums.signs[i]
+
+    def _rest(self, known: Array) -> Array:
+        """What a whole leaves when this cell and all cells known are taken away, by group."""
+        whole, cells = self.web.cells[self.at][0], self.web.cells[self.at][1:]
+        value = self.margin.value
+        taken = np.where(known[cells] | (cells == self.at)[:, None], value[cells], 0).sum(axis=0)
+        return np.where(taken > 0, value[whole] - taken, 0)
+
+    def _among_groups(self, hide: Array, i: int) -> Array:
+        """Groups to hide so that the total minus the groups shown tells nothing small about the others."""
+        hide = hide | ~self._total_shown(i, self.at)
+        of = self.margin.parents[i][1]
+        beside = self.beside[self.web.totals[i, self.beside] >= 0]
+        for block in (np.flatnonzero(of == p) for p in np.unique(of)):
+            shown = self.margin.shown[np.ix_(beside, block)]
+            # A fact hidden in every group of the block says nothing about any of them.
+            known = beside[(shown & (self.margin.value[np.ix_(beside, block)] > 0)).any(axis=1)]
+            hide[block] |= ~self.margin.shown[np.ix_(known, block)].all(axis=0)
+            self._widen(hide, block, known)
+        return hide
+
+    def _widen(self, hide: Array, block: Array, known: Array) -> None:
+        """Hide the smallest shown group until the hidden ones together are safe; at worst all of them."""
+        while hide[block].any() and not hide[block].all():
+            if self._safe_together(block[hide[block]], known):
+                return
+            candidates = block[~hide[block] & (self.value[block] > 0)]
+            if not len(candidates):
+                hide[block] = True
+                return
+            hide[candidates[np.argmin(self.value[candidates])]] = True
+
+    def _safe_together(self, hidden: Array, known: Array) -> bool:
+        """Whether nothing small can be computed about some hidden groups taken together."""
+        value, pair = self.margin.value, self.web.pair[self.at] | self.web.if_equal[self.at]
+        own = self.value[hidden].sum()
+        nested = known[pair[known]]
+        if self._small(own) or self._small(value[nested][:, hidden].sum(axis=1) - own).any():
+            return False
+        available = np.zeros(len(value), dtype=bool)
+        available[[*known, self.at]] = True
+        for rows, signs in self._sums():
+            if available[rows].all() and self._small((signs * value[rows][:, hidden]).sum()):
+                return False
+        if self.at not in self.web.cells:
+            return True
+        whole, cells = self.web.cells[self.at][0], self.web.cells[self.at][1:]
+        taken = value[cells[available[cells]]][:, hidden].sum()
+        return not self._small(value[whole, hidden].sum() - taken)
+
+    def _beside_hidden_groups(self, hide: Array) -> Array:
+        """A fact without a total still bounds linked facts, whose hidden groups' sum is known from theirs."""
+        pair = self.web.pair[self.at] | self.web.if_equal[self.at]
+        for i, (_, of) in enumerate(self.margin.parents):
+            for row in np.flatnonzero(pair & (self.web.totals[i] >= 0)):
+                known = self._total_shown(i, row) & ~self.margin.shown[row]
+                for p in np.unique(of[known]):
+                    hidden = np.flatnonzero(known & (of == p))
+                    own = self.value[hidden[~hide[hidden]]].sum()
+                    if own > 0 and self._small(self.margin.value[row, hidden].sum() - own):
+                        hide[hidden] = True
+        return hide
+
+
+def _last_sessions(margins: Sequence[Margin], rules: Logic, largest_small: int) -> None:
+    """Hide what a coarser table's `ever` at the end would give away about scores after the last session.
+
+    Whoever was scored, or had met, by a session had done so by the end, and the end's total is that of all
+    groups together.
+    """
+    for margin in margins:
+        for other, of in margin.parents:
+            for above, row in other.row.items():
+                if above.role in ("assessed", "met") and (above.kind, above.axis) == ("ever", "end"):
+                    within = _by_session(margin, above, rules)
+                    for p in np.unique(of) if len(within) else ():
+                        if other.shown[row, p]:
+                            _thin(margin, within, np.flatnonzero(of == p), other.value[row, p], largest_small)
+
+
+def _by_session(margin: Margin, above: Fact, rules: Logic) -> Array:
+    def inside(fact: Fact) -> bool:
+        if fact.axis != "session" or fact.instrument != above.instrument:
+            return False
+        if above.role == "assessed":
+            return fact.role in ("assessed", "met")
+        return fact.role == "met" and (fact.criterion, above.criterion) in rules.implies
+
+    rows = {at for fact, at in margin.row.items() if inside(fact)}
+    return np.array(sorted(rows), dtype=np.int64)
+
+
+def _thin(margin: Margin, rows: Array, groups: Array, total: int, largest_small: int) -> None:
+    while True:
+        seen = np.where(margin.shown[np.ix_(rows, groups)], margin.value[np.ix_(rows, groups)], 0)
+        most = seen.max(axis=0)
+        if not 0 < total - most.sum() <= largest_small or not most.any():
+            return
+        at = np.argmin(np.where(most > 0, most, np.iinfo(np.int64).max))
+        margin.shown[rows[seen[:, at] == most[at]], groups[at]] = False
