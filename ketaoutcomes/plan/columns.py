@@ -31,7 +31,9 @@ from ketaoutcomes.plan.keys import (
 )
 
 NAMES = {
-    "doses": ("patient", "day", "date", "session", "dose", "unit", "route", "days", "site"),
+    "doses": (
+        "patient", "day", "date", "session", "dose", "unit", "route", "days", "until_day", "until_date", "site",
+    ),
     "scores": ("patient", "day", "date", "session", "timing", "instrument", "score"),
     "people": (
         "patient", "site", "protocol", "target_dose", "target_unit", "target_day", "target_date", "weight_kg",
