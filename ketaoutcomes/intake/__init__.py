@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,10 @@ from ketaoutcomes.intake.grid import Grid, read_grid
 from ketaoutcomes.intake.guard import check_names, check_values
 from ketaoutcomes.intake.header import Header
 from ketaoutcomes.intake.layout import Layout, lay_out, near_names
+from ketaoutcomes.intake.rows import Rows, kept_rows
 from ketaoutcomes.intake.sources import SourceFile, names_of, open_files
 from ketaoutcomes.intake.texts import cleaned
-from ketaoutcomes.intake.views import ViewReader, kept_rows
+from ketaoutcomes.intake.views import read_view
 from ketaoutcomes.plan import Plan
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ THRESHOLD = 0.05
 
 
 def read(paths: Paths, plan: Plan | None = None, *, allow_empty: bool = False) -> Cohort:
-    """A cohort from one or several CSV files: wide, long, or split into doses, scores and people.
+    """A cohort from one or several CSV or SAS transport files: wide, long, or doses, scores, people apart.
 
     Headers and values are ours, or translated by the plan's `[columns]`. `cohort.problems` lists what was
     normalised and quarantined; `cohort.ledger` accounts for every row. Raises `InputRefused`, which lists
@@ -40,7 +43,8 @@ def read(paths: Paths, plan: Plan | None = None, *, allow_empty: bool = False) -
 
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> _ = (folder / "two.csv").write_text("patient,day,dose,unit,route,phq9\\n007,0,0.5,mg/kg,iv,18\\n7,0,,,,9\\n")
+    >>> text = "patient,day,dose,unit,route,phq9\\n007,0,0.5,mg/kg,iv,18\\n7,0,,,,9\\n"
+    >>> _ = (folder / "two.csv").write_text(text)
     >>> read(folder / "two.csv").scores[["patient", "score"]].values.tolist()
     [['007', 18.0], ['7', 9.0]]
     """
@@ -76,7 +80,7 @@ def take_in(paths: Paths, plan: Plan | None = None, *, allow_empty: bool = False
     run = _Run(plan or Plan())
     files = open_files(paths)
     for path, name in zip(files, names_of(files), strict=True):
-        source = SourceFile(path, name, run.plan.columns.encoding)
+        source = SourceFile(path, name, run.plan.columns.encoding, run.plan.columns.decimal)
         try:
             _read_file(source, run, allow_empty)
         except Stop as stop:
@@ -154,42 +158,42 @@ def _file_rows(grid: Grid, layout: Layout, run: _Run) -> Array:
 def _check_identifiers(grid: Grid, layout: Layout, run: _Run) -> None:
     """Codes that become one when spaces and full-width letters are read as plain; and codes that are none."""
     positions = {view.fields["patient"].position for view in layout.views if "patient" in view.fields}
-    for position in positions - {None}:
-        coded = grid.columns[position]  # type: ignore[index]
-        name = grid.header.show(position)  # type: ignore[arg-type]
-        plain: dict[str, int] = {}
-        for text in coded.texts:
-            plain[cleaned(text)] = plain.get(cleaned(text), 0) + 1
-        changed = sum(text != cleaned(text) for text in coded.texts)
+    for position in sorted(p for p in positions if p is not None):
+        coded, name = grid.columns[position], grid.header.show(position)
+        plain = [cleaned(text) for text in coded.texts]
+        changed = sum(map(operator.ne, plain, coded.texts))
         if changed:
             run.found.normalised(grid.file, name, "C05", changed)
-        merged = np.array(
-            [plain[cleaned(text)] > 1 and bool(cleaned(text)) for text in coded.texts] or [False]
-        )
-        if merged.any():
-            run.found.rows(grid.file, grid.rows[merged[coded.codes]], name, "C05", "normalised")
+            times = Counter(plain)
+            merged = np.array([bool(text) and times[text] > 1 for text in plain])[coded.codes]
+            run.found.rows(grid.file, grid.rows[merged], name, "C05", "normalised")
         check_values(grid.file, name, plain, run.found, labels=False)
 
 
 def _read_views(grid: Grid, layout: Layout, alive: Array, run: _Run) -> None:
     kept = np.zeros(len(grid), dtype=bool)
-    readers = [ViewReader(grid, view, alive, run.plan, run.found) for view in layout.views]
-    for reader in readers:
+    read: list[Rows] = []
+    for view in layout.views:
         try:
-            made = reader.frames()
+            rows = Rows(grid, view, alive, run.plan, run.found)
+            for table, frame in read_view(rows).items():
+                run.frames[table].append(frame)
         except Stop as stop:
             run.found.refuse(grid.file, stop)
             continue
-        for table, frame in made.items():
-            run.frames[table].append(frame)
-        kept |= reader.alive
+        read.append(rows)
+        kept |= rows.alive
+    _account(grid, alive & ~kept, read, run)
     run.found.count(grid.file, "input", "kept", "", int(kept.sum()))
-    lost = alive & ~kept
-    for reader in readers:
-        for index, rule in enumerate(reader.reasons):
-            rows = lost & (reader.reason == index)
-            run.found.count(grid.file, "input", "quarantined", rule, int(rows.sum()) if rule else 0)
-            lost = lost & ~rows if rule else lost
+
+
+def _account(grid: Grid, lost: Array, read: list[Rows], run: _Run) -> None:
+    """Count the rows no view kept, each once, by the first rule that kept it out."""
+    for rows in read:
+        for index, rule in enumerate(rows.reasons[1:], start=1):
+            by_rule = lost & (rows.reason == index)
+            run.found.count(grid.file, "input", "quarantined", rule, int(by_rule.sum()))
+            lost = lost & ~by_rule
     run.found.count(grid.file, "input", "filtered", "keep", int(lost.sum()))
 
 
@@ -225,18 +229,13 @@ def _check_tables(run: _Run, frames: dict[str, pd.DataFrame]) -> None:
     if run.found.refusals:
         return
     if not run.frames["doses"]:
-        line = 'dose = "..." (an amount above 0 is a dose given), route = "..." or session = "..."'
+        line = 'dose = "..." (above 0: a dose was given), route = "..." or session = "..."'
         near = [near_names(["dose", "route", "session"], header) for header in run.headers.values()]
         message = (
             f"no column says when a dose was given{near[0] if near else ''}; write under [columns]: {line}"
         )
-        run.found.refuse(
-            "input",
-            Stop(
-                "B06",
-                f"{message}; or, for one dose each, [[columns.doses]] with day = {{ value = 0 }} and dose = {{ value = 1 }}",
-            ),
-        )
+        once = "[[columns.doses]] with day = { value = 0 } and dose = { value = 1 }"
+        run.found.refuse("input", Stop("B06", f"{message}; where each patient had one dose: {once}"))
     if not run.frames["scores"]:
         known = ", ".join(run.plan.definitions.instruments)
         line = 'phq9 = "their total", or phq9_1 = "their first item" and so on'
@@ -253,7 +252,10 @@ def _check_tables(run: _Run, frames: dict[str, pd.DataFrame]) -> None:
 
 
 def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """One frame from several; where some rows of doses name a dose, rows that only number a session do not add any."""
+    """One frame from several.
+
+    Where some files' rows name a dose or a route, rows of others that only number a session are no doses.
+    """
     if any(part.attrs.get("marks") == "dose" for part in parts):
         parts = [part for part in parts if part.attrs.get("marks") != "session"]
     if len(parts) < 2:

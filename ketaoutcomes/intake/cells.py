@@ -35,7 +35,7 @@ class Cells:
     rules: list[str]
 
     @property
-    def filled(self) -> NDArray[np.bool_]:
+    def filled(self) -> Array:
         """Which rows are not blank."""
         return self.pick(
             [bool(text) or bool(rule) for text, rule in zip(self.texts, self.rules, strict=True)]
@@ -136,9 +136,9 @@ def small_integers(typed: Typed, rows: Array | None, out: Array | None) -> Any:
     """Whole numbers in as few bytes as they need; blank where missing or in a row of `out`."""
     blank = np.isnan(typed.values)
     whole = np.where(blank, 0, typed.values)
-    kind = np.int8 if not len(whole) or (whole.min() >= -128 and whole.max() <= 127) else np.int16
+    kind: Any = np.int8 if not len(whole) or (whole.min() >= -128 and whole.max() <= 127) else np.int16
     codes = typed.cells.codes if rows is None else typed.cells.codes[rows]
     numbers, missing = whole.astype(kind)[codes], blank[codes]
     if out is not None:
         missing = missing | (out if rows is None else out[rows])
-    return pd.arrays.IntegerArray(numbers, missing) if missing.any() else numbers
+    return pd.arrays.IntegerArray(numbers, np.asarray(missing)) if missing.any() else numbers

@@ -15,7 +15,10 @@ from ketaoutcomes.intake.findings import Stop
 FIRST_DAY = datetime.date(1990, 1, 1)
 LAST_DAY = datetime.date(2049, 12, 31)
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_TIME = r"(?:[T ]\s*(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,][0-9]+)?)?\s*(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+_TIME = (
+    r"(?:[T ]\s*(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,][0-9]+)?)?"
+    r"\s*(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+)
 _ISO = re.compile(
     r"(?P<year>[0-9]{4})([-/.])(?P<month>[0-9]{1,2})\2(?P<day>[0-9]{1,2})" + _TIME, re.IGNORECASE
 )
@@ -51,7 +54,7 @@ def compiled(date_format: str) -> re.Pattern[str]:
 
 
 def date(text: str, declared: re.Pattern[str] | None = None) -> tuple[datetime.date | None, str]:
-    """One date and the rule it breaks: E05 no such day or time, E04 a spreadsheet's serial, E07 a placeholder.
+    """One date, and the rule it breaks: E05 no such day, E04 a spreadsheet's serial, E07 a placeholder.
 
     >>> date("2025-02-28"), date("2025-02-30"), date("45678"), date("9999-12-31")
     ((datetime.date(2025, 2, 28), ''), (None, 'E05'), (None, 'E04'), (None, 'E07'))
@@ -91,14 +94,13 @@ def check_dates(texts: Sequence[str], declared: str | None, column: str) -> None
         wanted = _formats(odd)
         if wanted:
             lines = " or ".join(f'date_format = "{one}"' for one in wanted)
-            raise Stop(
-                "E01", f"holds dates that are not YYYY-MM-DD; write under [columns]: {lines}", column=column
-            )
+            message = f"holds dates that are not YYYY-MM-DD; write under [columns]: {lines}"
+            raise Stop("E01", message, column=column, setting={"date_format": wanted})
     _check_zones(texts, column)
 
 
 def _formats(texts: Iterable[str]) -> list[str]:
-    """The formats in which every oddly written date of a column exists; every candidate where none fits all."""
+    """The formats in which every oddly written date exists; every candidate where none fits them all."""
     numeric = [m for text in texts if (m := _NUMERIC.fullmatch(text))]
     if numeric:
         mark, year = numeric[0][2], "YYYY" if len(numeric[0][4]) == 4 else "YY"

@@ -17,11 +17,23 @@ LEDGER = ["file", "table", "outcome", "reason", "n"]
 
 
 class Stop(Exception):
-    """A fault that forbids reading a file any further. Carries words about position and rule, no value."""
+    """A fault that forbids reading a file any further. Carries words about position and rule, no value.
 
-    def __init__(self, rule: str, message: str, *, row: int = 0, column: str = "") -> None:
+    `setting` is what to declare under [columns], where that would mend it.
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        message: str,
+        *,
+        row: int = 0,
+        column: str = "",
+        setting: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.rule, self.message, self.row, self.column = rule, message, row, column
+        self.setting = setting or {}
 
 
 @dataclass

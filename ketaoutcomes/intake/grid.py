@@ -1,9 +1,9 @@
-"""One file as a grid: its sound rows, and the columns that are asked for as codes into their distinct texts."""
+"""One file as a grid: its sound rows, and the columns asked for, as codes into their distinct texts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,8 @@ def read_grid(
     """
     text = source.blocks()
     sample, complete = _sample(text)
+    if source.transport:  # nobody typed that text: nothing stands above its header, and commas separate it
+        columns = replace(columns, delimiter=",", skip_rows=0)
     if b"\n" not in sample and b"\r" in sample:
         sample, text = sample.translate(_RETURNS), (chunk.translate(_RETURNS) for chunk in text)
     sample, skipped = _skip(sample, columns.skip_rows)
@@ -204,7 +206,5 @@ def _check_widths(gathering: _Gathering, wide: int) -> None:
             "B01", f"every row has one field more than the header's {wide}; name every column in the header"
         )
     if 2 * wrong > gathering.read:
-        raise Stop(
-            "B01",
-            f"{wrong:,} of {gathering.read:,} rows do not have the header's {wide} fields; check delimiter and quotation marks",
-        )
+        rows = f"{wrong:,} of {gathering.read:,} rows do not have the header's {wide} fields"
+        raise Stop("B01", f"{rows}; check delimiter and quotation marks")

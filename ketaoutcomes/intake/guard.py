@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from itertools import pairwise
 
 from ketaoutcomes.intake.findings import Findings, Stop, listed
 from ketaoutcomes.intake.header import Header, normal
 
 _NAMES_OF_THINGS = {
-    "site", "clinic", "centre", "center", "practice", "facility", "location", "protocol", "drug", "medication",
-    "medicine", "product", "study", "trial", "arm", "group", "instrument", "scale", "form", "test", "visit",
-    "event", "project", "file", "column", "variable", "item", "dose", "route", "treatment", "programme", "program",
+    "site", "clinic", "centre", "center", "practice", "facility", "location", "protocol", "drug",
+    "medication", "medicine", "product", "study", "trial", "arm", "group", "instrument", "scale", "form",
+    "test", "visit", "event", "project", "file", "column", "variable", "item", "dose", "route", "treatment",
+    "programme", "program",
 }  # fmt: skip
 _WORDS = {
-    "name": ("name", "names", "surname", "firstname", "lastname", "forename", "fullname", "initials", "nickname"),
+    "name": (
+        "name", "names", "surname", "firstname", "lastname", "forename", "fullname", "initials", "nickname",
+    ),
     "birth date": ("dob", "birthdate", "birthday", "birth"),
     "record number": ("mrn", "nhs", "ssn", "chart", "medicare", "medicaid", "passport", "licence", "license"),
     "e-mail": ("email", "mail"),
@@ -73,7 +77,7 @@ def identifier_in(header: str) -> str | None:
         for word in words:
             if word in listed_words and not (kind == "name" and _names_a_thing(words)):
                 return kind
-    for first, second in zip(words, words[1:], strict=False):
+    for first, second in pairwise(words):
         if (first, second) in _PAIRS:
             return _PAIRS[first, second]
     return None
@@ -100,14 +104,25 @@ def check_names(header: Header, drop: Collection[str], file: str, found: Finding
     found.refuse(file, Stop("B07", message, column=caught[0][0] if len(caught) == 1 else ""))
 
 
+_SUSPECT = re.compile(
+    r"@|://|www\.|[0-9]{3}[ .-][0-9]|[0-9]{5}-|\([0-9]{3}\)|^\+[0-9]|[0-9]\.[0-9]", re.IGNORECASE
+)
+
+
 def identifier_among(texts: Iterable[str]) -> str | None:
-    """Which kind of direct identifier stands among some cells; None where none is recognised."""
+    """Which kind of direct identifier stands among some cells; None where none is recognised.
+
+    >>> identifier_among(["P-0012", "123-45-6789"])
+    'a social security number'
+    """
     for text in texts:
-        for kind, pattern in _VALUES.items():
-            if len(text) >= 7 and pattern.fullmatch(text.strip()):
-                return kind
-        if len(text) >= 7 and ("@" in text and _VALUES["an e-mail address"].search(text)):
+        if len(text) < 7 or not _SUSPECT.search(text):
+            continue
+        if _VALUES["an e-mail address"].search(text):
             return "an e-mail address"
+        for kind, pattern in _VALUES.items():
+            if pattern.fullmatch(text):
+                return kind
     return None
 
 

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from ketaoutcomes.intake.findings import Findings, Stop, listed
 
@@ -83,7 +84,10 @@ def lines_outside_quotes(text: str, limit: int = SAMPLED_LINES) -> Iterator[str]
 
 
 def delimiter_of(sample: bytes, complete: bool, declared: str | None, tabs: bool) -> str:
-    """The delimiter to read by: the declared one, else the comma. Raises `Stop` where the file looks otherwise."""
+    """The delimiter to read by: the declared one, else the comma.
+
+    Raises `Stop`, naming the delimiter found, where the file looks otherwise.
+    """
     if declared:
         return declared
     if tabs:
@@ -91,24 +95,21 @@ def delimiter_of(sample: bytes, complete: bool, declared: str | None, tabs: bool
     lines = [line for line in lines_outside_quotes(sample.decode("utf-8", "ignore")) if line.strip()]
     if not complete and len(lines) > 1:
         lines = lines[:-1]
-    counts = {mark: [_outside(line, mark) for line in lines] for mark in DELIMITERS}
-    if not lines or counts[","][0]:
-        others = [m for m, n in counts.items() if m != "," and n and n[0] and len(set(n)) == 1 and len(n) > 1]
-        if not others or len(set(counts[","])) == 1:
-            return ","
-    found = max(
-        (m for m in DELIMITERS if m != ","),
-        key=lambda m: (Counter(counts[m]).most_common(1)[0][1], sum(counts[m])) if sum(counts[m]) else (0, 0),
-    )
-    if not lines or not counts[found][0]:
+    regular = {mark: _regularity([_outside(line, mark) for line in lines]) for mark in DELIMITERS}
+    found = max(regular, key=lambda mark: regular[mark])  # of equals the first, the comma
+    if found == "," or not regular[found]:
         return ","
-    written = "\\t" if found == "\t" else found
-    also = ' and decimal = ","' if found == ";" and sum(counts[","]) else ""
-    raise Stop(
-        "A10" if found == "\t" else "A09",
-        f'cells are separated by a {DELIMITERS[found]}; write under [columns]: delimiter = "{written}"{also}',
-        row=1,
-    )
+    comma = found == ";" and regular[","] > 0
+    setting: dict[str, Any] = {"delimiter": found} | ({"decimal": ","} if comma else {})
+    lines_to_write = f'delimiter = "{found}"'.replace("\t", "\\t") + (' and decimal = ","' if comma else "")
+    message = f"cells are separated by a {DELIMITERS[found]}; write under [columns]: {lines_to_write}"
+    raise Stop("A10" if found == "\t" else "A09", message, row=1, setting=setting)
+
+
+def _regularity(counts: list[int]) -> int:
+    """In how many lines a mark stands as often as it usually does, where it stands at all."""
+    usual = Counter(n for n in counts if n).most_common(1)
+    return usual[0][1] if usual else 0
 
 
 def _outside(line: str, mark: str) -> int:
@@ -123,7 +124,7 @@ def check_header(
     filled = [raw for raw in header.raw if raw.strip()]
     if len(header.raw) > MOST_COLUMNS:
         raise Stop("B14", f"has {len(header.raw):,} columns; the cap is {MOST_COLUMNS:,}", row=header.row)
-    data_like = sum(bool(_NUMBER_OR_DATE.fullmatch(raw.strip())) for raw in filled)
+    data_like = len([raw for raw in filled if _NUMBER_OR_DATE.fullmatch(raw.strip())])
     if 3 * data_like >= max(len(filled), 1):
         raise Stop(
             "B15", "the first row is not a header of column names; add one above the data", row=header.row
@@ -138,7 +139,7 @@ def check_header(
             row=header.row,
         )
     for position, raw in enumerate(header.raw):
-        if raw and normal(raw) and raw != raw.strip() or any(unicodedata.category(c) == "Cf" for c in raw):
+        if (raw and normal(raw) and raw != raw.strip()) or any(unicodedata.category(c) == "Cf" for c in raw):
             found.normalised(name, header.show(position), "B05")
     nameless = sum(not n for n in header.names)
     if nameless:
@@ -153,7 +154,7 @@ def _check_title(header: Header, records: list[list[str]]) -> None:
     titled = filled and filled[0].lstrip().startswith("#")
     if not titled and not (len(filled) <= 1 < usual):
         return
-    hint = "give its number as skip_rows under [columns]"
+    hint, setting = "give their number as skip_rows under [columns]", {}
     for k, record in enumerate(records):
         words = [c for c in record if c.strip()]
         if (
@@ -161,6 +162,9 @@ def _check_title(header: Header, records: list[list[str]]) -> None:
             and len(words) > 1
             and not any(_NUMBER_OR_DATE.fullmatch(c.strip()) for c in words)
         ):
-            hint = f"the header seems to be row {header.row + k + 1}; write under [columns]: skip_rows = {header.row + k}"
+            setting = {"skip_rows": header.row + k}
+            hint = (
+                f"row {header.row + k + 1} looks like it; write under [columns]: skip_rows = {header.row + k}"
+            )
             break
-    raise Stop("A12", f"a line stands above the header; {hint}", row=header.row)
+    raise Stop("A12", f"a line stands above the header; {hint}", row=header.row, setting=setting)

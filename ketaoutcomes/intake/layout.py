@@ -1,4 +1,4 @@
-"""Which column of a file is which column of ours: the plan's [columns] and our own names, resolved on a header.
+"""Which column of a file is which of ours: the plan's [columns] and our own names, resolved on a header.
 
 A *view* is one reading of a file's rows: the whole row as doses, scores and people at once, or one table of
 `[[columns.doses]]`, `[[columns.scores]]`, `[[columns.people]]`, each with its own columns.
@@ -20,14 +20,25 @@ from ketaoutcomes.plan.columns import NAMES
 
 if TYPE_CHECKING:
     from ketaoutcomes.definitions import Instrument
-    from ketaoutcomes.plan import Columns, Plan
+    from ketaoutcomes.plan import Plan
 
 KEYS = ("patient", "day", "date")
 PEOPLE_ONLY = tuple(name for name in NAMES["people"] if name not in (*KEYS, "site", "weight_kg"))
 DOSE_MARKS = ("dose", "route")
 _ITEM = re.compile(r"(.+)_([1-9][0-9]?)")
 INHERITED = {
-    "doses": ("day", "date", "session", "unit", "route", "days", "site", "weight_kg"),
+    "doses": (
+        "day",
+        "date",
+        "session",
+        "unit",
+        "route",
+        "days",
+        "until_day",
+        "until_date",
+        "site",
+        "weight_kg",
+    ),
     "scores": ("day", "date", "session", "timing"),
     "people": (),
 }
@@ -35,7 +46,7 @@ INHERITED = {
 
 @dataclass(frozen=True)
 class Given:
-    """Where a column of ours comes from: a position in the file, or one value for all rows; and its value map."""
+    """Where a column of ours comes from: a position in the file, or one value for all rows; its value map."""
 
     position: int | None
     value: str | None = None

@@ -220,7 +220,7 @@ def _walk(inner: Array, quotes: Array, delimiter: int, row: int) -> tuple[Array,
     return np.cumsum(change[:-1], dtype=np.int8), broken
 
 
-def row_hashes(block: Block) -> NDArray[np.uint64]:
+def row_hashes(block: Block) -> Array:
     """A 64-bit fingerprint of each record's bytes, to find rows that occur twice."""
     starts, ends = block.bounds()
     length = ends - starts
@@ -234,7 +234,7 @@ def row_hashes(block: Block) -> NDArray[np.uint64]:
     return prints
 
 
-def _words(data: NDArray[np.uint8]) -> NDArray[np.uint64]:
+def _words(data: Array) -> Array:
     """Every eight consecutive bytes as one integer, the first byte lowest; a view, not a copy."""
     return np.ndarray((len(data) - PADDING + 1,), dtype="<u8", buffer=data, strides=(1,))
 

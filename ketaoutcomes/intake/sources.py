@@ -14,9 +14,11 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
+from ketaoutcomes.intake import sas
 from ketaoutcomes.intake.findings import Stop
 
 CHUNK = 4 * 2**20
@@ -36,7 +38,6 @@ _REFUSED_SUFFIXES = {
     ".rda": "R data files are not read; write the table with write.csv",
     ".rdata": "R data files are not read; write the table with write.csv",
     ".sas7bdat": "SAS files are not read; export the table as CSV",
-    ".xpt": "SAS transport files are not read; export the table as CSV",
     ".json": "JSON is not read; export the table as CSV",
 }
 _MAGIC = {
@@ -69,10 +70,14 @@ def names_of(paths: list[Path]) -> list[str]:
 
 
 class SourceFile:
-    """One input file; `blocks()` gives its text as UTF-8, and after that `sha256` is known."""
+    """One input file; `blocks()` gives its text as UTF-8, and after that `sha256` is known.
 
-    def __init__(self, path: Path, name: str, encoding: str | None) -> None:
-        self.path, self.name, self.encoding = path, name, encoding
+    `transport`: the file is a SAS transport file, and its text a CSV that was made of it on the way.
+    """
+
+    def __init__(self, path: Path, name: str, encoding: str | None, decimal: str | None = None) -> None:
+        self.path, self.name, self.encoding, self.decimal = path, name, encoding, decimal or "."
+        self.transport = False
         self.sha256 = ""
         self.tabs = False
         self.found_encoding = "utf-8"
@@ -82,7 +87,15 @@ class SourceFile:
         before = self._look()
         try:
             with self.path.open("rb") as handle:
-                yield from self._text(self._raw(handle, before.st_size))
+                self.transport = handle.read(len(sas.BEGINS)) == sas.BEGINS
+                handle.seek(0)
+                if self.transport:
+                    self.sha256 = _digest(handle)
+                    yield from sas.transport_as_csv(self.path, self.encoding, self.decimal)
+                elif self.path.suffix.lower() == ".xpt":
+                    raise Stop("A18", "is called .xpt and is no SAS transport file; export the table as CSV")
+                else:
+                    yield from self._text(self._raw(handle, before.st_size))
             if _mark(self.path.stat()) != _mark(before):
                 raise Stop(
                     "A21", "the file changed while it was being read; read it again when nothing writes to it"
@@ -105,12 +118,12 @@ class SourceFile:
         if found.st_size > LARGEST:
             raise Stop(
                 "A19",
-                f"is larger than {LARGEST >> 30} GB; split it by patient, tally each part and add the tallies",
+                f"is larger than {LARGEST >> 30} GB; split it by patient and add the parts' tallies",
             )
         _refuse_kind(self.path.suffix.lower())
         return found
 
-    def _raw(self, handle: IO[bytes], size: int) -> Iterator[bytes]:
+    def _raw(self, handle: BufferedReader, size: int) -> Iterator[bytes]:
         head = handle.read(4)
         handle.seek(0)
         for magic, suffix in _MAGIC.items():
@@ -122,7 +135,7 @@ class SourceFile:
             self.sha256 = _digest(handle)
             with gzip.GzipFile(fileobj=handle) as inflated:
                 yield from _inflate(inflated, size)
-        elif head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
+        elif head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             self.sha256 = _digest(handle)
             with zipfile.ZipFile(handle) as archive:
                 member = _only_member(archive)
@@ -194,7 +207,7 @@ def _refuse_kind(suffix: str) -> None:
         raise Stop("A18", _REFUSED_SUFFIXES[suffix])
 
 
-def _digest(handle: IO[bytes]) -> str:
+def _digest(handle: BufferedReader) -> str:
     digest = hashlib.file_digest(handle, "sha256").hexdigest()
     handle.seek(0)
     return digest
@@ -216,6 +229,8 @@ def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         raise Stop("A16", "the archive names a file outside itself")
     if member.flag_bits & 1:
         raise Stop("A16", "the archive is encrypted; unpack it first")
+    if Path(member.filename).suffix.lower() == ".xpt":
+        raise Stop("A18", "holds a SAS transport file; unpack it first")
     _refuse_kind(Path(member.filename).suffix.lower())
     if member.file_size > LARGEST_INFLATED or _bomb(member.file_size, member.compress_size):
         raise Stop("A15", _too_much())
@@ -227,10 +242,11 @@ def _bomb(inflated: int, packed: int) -> bool:
 
 
 def _too_much() -> str:
-    return f"inflates to more than {LARGEST_RATIO} times its size or {LARGEST_INFLATED >> 20} MB; unpack it, look at it, and read the CSV"
+    caps = f"{LARGEST_RATIO} times its size or {LARGEST_INFLATED >> 20} MB"
+    return f"inflates to more than {caps}; unpack it, look at it, and read the CSV"
 
 
-def _inflate(inflated: IO[bytes], packed: int) -> Iterator[bytes]:
+def _inflate(inflated: IO[bytes] | gzip.GzipFile, packed: int) -> Iterator[bytes]:
     total = 0
     while chunk := inflated.read(CHUNK):
         total += len(chunk)
@@ -242,14 +258,8 @@ def _inflate(inflated: IO[bytes], packed: int) -> Iterator[bytes]:
 def _undecodable(error: UnicodeError, chunk: bytes, offset: int, lines: int, encoding: str) -> Stop:
     start = error.start if isinstance(error, UnicodeDecodeError) else 0
     row = lines + chunk[:start].count(b"\n") + 1
+    at = f"is not valid {encoding.upper()} at byte {offset + start}"
     if encoding != "utf-8":
-        return Stop(
-            "A04",
-            f"is not valid {encoding} at byte {offset + start}; declare the encoding it was saved in",
-            row=row,
-        )
-    return Stop(
-        "A04",
-        f'is not valid UTF-8 at byte {offset + start}; save it as UTF-8, or write under [columns]: encoding = "latin-1"',
-        row=row,
-    )
+        return Stop("A04", f"{at}; declare the encoding it was saved in", row=row)
+    message = f'{at}; save it as UTF-8, or write under [columns]: encoding = "latin-1"'
+    return Stop("A04", message, row=row, setting={"encoding": "latin-1"})
