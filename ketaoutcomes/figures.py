@@ -63,7 +63,7 @@ def rates(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, st
     (nri) and hollow marks are that of those scored. `names` gives readers' words for ids. Below the chart
     stand the numbers due and scored, where all lines share them.
 
-    Raises `ValueError` for an empty table, several axes, or more than six lines.
+    Raises `ValueError` for an empty table, several axes, or more than six lines; see `panels`.
 
     >>> import pandas as pd
     >>> row = {"axis": "session", "criterion": "phq9_response50", "analysis": "nri", "reason": ""}
@@ -91,10 +91,42 @@ def rates(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, st
         at = [places[str(point)] + shift for point in rows["point"]]
         _line(ax, style, at, rows)
         ends.append((name, style.colour, _last(rows["rate"])))
+    _say_hidden(ax, shown, places)
     _percent_axis(ax)
     _point_axis(ax, axis, places, shown, {"due": "due", "assessed": "scored"})
     _name_lines(ax, ends, gap=0.085)
     return ax
+
+
+def panels(table: pd.DataFrame, *, names: Mapping[str, str] = _NOTHING) -> list[Axes]:
+    """A chart of rates for each group and instrument of a table that is too much for one, two in a row.
+
+    `table` and `names` are as for `rates`; each chart carries the name of its group and instrument.
+
+    >>> import pandas as pd
+    >>> row = {"axis": "end", "criterion": "a", "analysis": "nri", "point": "end", "reason": "", "due": 80}
+    >>> row |= {"rate": 0.25, "low": 0.17, "high": 0.35}
+    >>> [ax.get_title(loc="left") for ax in panels(pd.DataFrame([row | {"site": "B"}, row | {"site": "A"}]))]
+    ['B', 'A']
+    """
+    from matplotlib import pyplot as plt
+
+    _filled(table)
+    keys = [key for key in _keys(table) if key not in {"criterion", "kind", "analysis"}]
+    groups = list(table.groupby(keys, sort=False, dropna=False)) if keys else [((), table)]
+    down = -(-len(groups) // 2)
+    across = min(len(groups), 2)
+    size = (5.6 * across, 3.4 * down)
+    figure, grid = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
+    found = []
+    for ax, (key, rows) in zip(grid.flat, groups, strict=False):
+        rates(rows, ax=ax, names=names)
+        title = ", ".join(names.get(str(part), _words(str(part))) for part in key)
+        ax.set_title(title, loc="left", fontsize=_SMALL + 1, color=INK, parse_math=False)
+        found.append(ax)
+    for ax in grid.flat[len(groups) :]:
+        figure.delaxes(ax)
+    return found
 
 
 def retention(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = _NOTHING) -> Axes:
@@ -116,6 +148,10 @@ def retention(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str
         at = [int(session) + shift for session in rows["session"]]
         _line(ax, style, at, rows)
         ends.append((name, style.colour, _last(rows["low"]), at[-1]))
+    reasons = table["rate"].isna().map({True: HIDDEN, False: ""})
+    _say_hidden(
+        ax, table.assign(point=table["session"], reason=reasons), {str(k): float(k) for k in sessions}
+    )
     _percent_axis(ax)
     ax.set_xticks(sessions)
     _below(ax, 0, "session", row=0)
@@ -276,13 +312,19 @@ def _series(
 
 
 def _line(ax: Axes, style: Style, at: Sequence[float], rows: pd.DataFrame) -> None:
-    """A line through rates, a bar for each interval, and the word `hidden` where a number is withheld."""
+    """A line through rates and a bar for each interval; a missing rate leaves a gap."""
     ax.vlines(at, rows["low"], rows["high"], color=style.colour, linewidth=1.1, clip_on=False)
     _curve(ax, style, at, rows["rate"])
-    reasons = rows["reason"] if "reason" in rows else [HIDDEN] * len(rows)
-    for x, rate, reason in zip(at, rows["rate"], reasons, strict=True):
-        if not is_number(rate) and reason == HIDDEN:
-            _text(ax, x, 0.015, HIDDEN, style.colour, va="bottom", ha="center", pad=0, rotation=90)
+
+
+def _say_hidden(ax: Axes, shown: pd.DataFrame, places: Mapping[str, float]) -> None:
+    """The word `hidden` at the foot of each point where a number is withheld: in grey where all are."""
+    for point, rows in shown.groupby(shown["point"].astype(str), sort=False):
+        hidden = rows["reason"] == HIDDEN
+        if hidden.any():
+            words = HIDDEN if hidden.all() else f"{int(hidden.sum())} {HIDDEN}"
+            place = (places[str(point)], 0.015)
+            _text(ax, *place, words, QUIET, va="bottom", ha="center", pad=0, rotation=90)
 
 
 def _curve(ax: Axes, style: Style, at: Sequence[float], values: pd.Series[float]) -> None:
@@ -332,6 +374,9 @@ def _point_axis(
     """Rows below the chart: the points, and how many people each speaks of where all lines share that."""
     ax.set_xticks(list(places.values()), [label(point) for point in places])
     _plain(ax.get_xticklabels())
+    first, last = min(places.values()), max(places.values())
+    room = 0.05 * (last - first) or 0.5
+    ax.set_xlim(first - room, last + room)
     _below(ax, 0, axis, row=0)
     row = 0
     for column, words in counts.items():
@@ -339,7 +384,7 @@ def _point_axis(
             continue
         numbers = table.assign(point=table["point"].astype(str)).groupby("point", sort=False)[column]
         told = {str(point): list(dict.fromkeys(count(n) for n in values)) for point, values in numbers}
-        if any(len(values) > 1 for values in told.values()):
+        if any(len(values) > 1 or HIDDEN in values for values in told.values()):
             continue
         row += 1
         _below(ax, 0, words, row=row)

@@ -14,7 +14,13 @@ NAN = math.nan
 
 
 def rate_row(
-    axis: str, instrument: str, criterion: str, analysis: str, point: str, counts: tuple[float, float, float, float], **by: str
+    axis: str,
+    instrument: str,
+    criterion: str,
+    analysis: str,
+    point: str,
+    counts: tuple[float, float, float, float],
+    **by: str,
 ) -> dict[str, Any]:
     """One row of `results.rates`; counts are due, given, assessed and met. NaN counts make a hidden row."""
     due, given, assessed, met = counts
@@ -29,7 +35,9 @@ def rate_row(
     }  # fmt: skip
 
 
-def rates(axis: str, points: dict[str, tuple[int, float]], due: int, criteria: Any = CRITERIA, **by: str) -> pd.DataFrame:
+def rates(
+    axis: str, points: dict[str, tuple[int, float]], due: int, criteria: Any = CRITERIA, **by: str
+) -> pd.DataFrame:
     """Rates at each point, given how many are scored there and the share of those that responds."""
     rows = []
     for index, (instrument, criterion) in enumerate(criteria):
@@ -38,7 +46,17 @@ def rates(axis: str, points: dict[str, tuple[int, float]], due: int, criteria: A
             assessed = scored * everyone // due
             met = int(assessed * share * (1.0, 0.52, 0.9, 0.71)[index])
             for analysis in ("nri", "observed"):
-                rows.append(rate_row(axis, instrument, criterion, analysis, point, (everyone, everyone, assessed, met), **by))
+                rows.append(
+                    rate_row(
+                        axis,
+                        instrument,
+                        criterion,
+                        analysis,
+                        point,
+                        (everyone, everyone, assessed, met),
+                        **by,
+                    )
+                )
     return pd.DataFrame(rows)
 
 
@@ -56,12 +74,21 @@ SESSIONS = {
     "im": (148, {"1": (139, 0.15), "2": (127, 0.29), "3": (118, 0.38), "4": (106, 0.45)}),
     "esketamine": (131, {str(k): (128 - 5 * k, 0.08 + 0.055 * k) for k in range(1, 9)}),
 }  # fmt: skip
-WEEKS = {"1": (655, 0.24), "2": (640, 0.36), "4": (612, 0.45), "6": (580, 0.49), "8": (541, 0.50), "12": (422, 0.48)}
+WEEKS = {
+    "1": (655, 0.24),
+    "2": (640, 0.36),
+    "4": (612, 0.45),
+    "6": (580, 0.49),
+    "8": (541, 0.50),
+    "12": (422, 0.48),
+}
 
 
 def by_session() -> pd.DataFrame:
     """Three schedules with sessions; one point of the smallest is hidden."""
-    table = pd.concat([rates("session", points, due, protocol=name) for name, (due, points) in SESSIONS.items()])
+    table = pd.concat(
+        [rates("session", points, due, protocol=name) for name, (due, points) in SESSIONS.items()]
+    )
     table = table.reset_index(drop=True)
     small = (table["protocol"] == "im") & (table["criterion"] == "pcl5_below33") & (table["point"] == "1")
     return hidden(table, small)
@@ -71,7 +98,11 @@ def by_site() -> pd.DataFrame:
     """Three sites, one of them too small to show."""
     parts = [
         rates("end", {"end": (scored, share)}, due, site=site)
-        for site, due, scored, share in (("North", 401, 322, 0.54), ("River", 330, 241, 0.49), ("South", 81, 44, 0.4))
+        for site, due, scored, share in (
+            ("North", 401, 322, 0.54),
+            ("River", 330, 241, 0.49),
+            ("South", 81, 44, 0.4),
+        )
     ]
     table = pd.concat(parts, ignore_index=True)
     return hidden(table, (table["site"] == "South") & (table["instrument"] == "pcl5"))
@@ -87,7 +118,11 @@ def by_month() -> pd.DataFrame:
 def retention() -> pd.DataFrame:
     """Who received each session, by protocol."""
     rows = []
-    planned = {"iv6": (0, 3, 7, 10, 14, 17), "im": (0, 7, 14, 21), "esketamine": (0, 3, 7, 10, 14, 17, 21, 24)}
+    planned = {
+        "iv6": (0, 3, 7, 10, 14, 17),
+        "im": (0, 7, 14, 21),
+        "esketamine": (0, 3, 7, 10, 14, 17, 21, 24),
+    }
     for name, days in planned.items():
         due = SESSIONS[name][0]
         for session, day in enumerate(days, start=1):
@@ -105,7 +140,17 @@ def measured() -> pd.DataFrame:
     rows = []
     for instrument, numbers in (("phq9", (902, 812, 780, 607)), ("pcl5", (902, 325, 310, 236))):
         for step, n in zip(("started", "baseline", "any_score", "end_score"), numbers, strict=True):
-            rows.append({"instrument": instrument, "step": step, "n": n, "of": numbers[0], "rate": n / numbers[0], "low": NAN, "high": NAN})
+            rows.append(
+                {
+                    "instrument": instrument,
+                    "step": step,
+                    "n": n,
+                    "of": numbers[0],
+                    "rate": n / numbers[0],
+                    "low": NAN,
+                    "high": NAN,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -121,8 +166,25 @@ def trajectory() -> pd.DataFrame:
     """Mean scores by week."""
     rows = []
     for instrument, start, sd in (("phq9", 17.2, 4.8), ("pcl5", 49.1, 11.0)):
-        for point, fall in {"0": 0.0, "1": 0.2, "2": 0.3, "4": 0.42, "6": 0.46, "8": 0.47, "12": 0.45}.items():
-            rows.append({"instrument": instrument, "axis": "week", "point": point, "n": 812 - 20 * int(point), "mean": start * (1 - fall), "sd": sd})
+        for point, fall in {
+            "0": 0.0,
+            "1": 0.2,
+            "2": 0.3,
+            "4": 0.42,
+            "6": 0.46,
+            "8": 0.47,
+            "12": 0.45,
+        }.items():
+            rows.append(
+                {
+                    "instrument": instrument,
+                    "axis": "week",
+                    "point": point,
+                    "n": 812 - 20 * int(point),
+                    "mean": start * (1 - fall),
+                    "sd": sd,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -145,7 +207,9 @@ def flow() -> pd.DataFrame:
 def everything() -> dict[str, pd.DataFrame]:
     """Every table of a report, by name."""
     end = rates("end", {"end": (607, 0.52)}, 812)
-    protocols = [rates("end", {"end": (due * 3 // 4, 0.5)}, due, protocol=name) for name, (due, _) in SESSIONS.items()]
+    protocols = [
+        rates("end", {"end": (due * 3 // 4, 0.5)}, due, protocol=name) for name, (due, _) in SESSIONS.items()
+    ]
     return {
         "rates_session": by_session(), "rates_week": rates("week", WEEKS, 812), "rates_end": end,
         "rates_end_by_protocol": pd.concat(protocols, ignore_index=True), "rates_end_by_site": by_site(),

@@ -13,6 +13,7 @@ from ketaoutcomes.wording import HIDDEN, label
 
 if TYPE_CHECKING:
     import pandas as pd
+
     from ketaoutcomes.report.finished import Described
 
 # Workbooks carry a creation time; a fixed one keeps same input, same bytes.
@@ -28,7 +29,7 @@ def workbook(tables: Mapping[str, Described], about: Sequence[tuple[str, str]]) 
     Numbers are numbers (shares as percentages, counts whole); a hidden cell holds the word `hidden`, a cell
     for which there is no number stays empty. No cell is a formula or a link, whatever a label looks like.
     """
-    from xlsxwriter import Workbook
+    from xlsxwriter import Workbook  # type: ignore[import-untyped]
 
     out = io.BytesIO()
     options = {
