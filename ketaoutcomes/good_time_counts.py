@@ -1,0 +1,254 @@
+"""Good time to counts: the partition, calendar verdicts, time accounts and daily moves of headline courses.
+
+Everything published about good time is computed from these rows of a Tally, so it adds over any split by
+patient. A course makes one move for each dose or lapse that changes its state, never one for each day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ketaoutcomes.counting import tabulate, valued
+from ketaoutcomes.courses import NEVER
+from ketaoutcomes.good_time import (
+    NO_DIAGNOSIS,
+    REASONS,
+    STATUSES,
+    VERDICTS,
+    ZERO_BASELINE,
+    GoodTimes,
+    judge_courses,
+    overdue,
+    peak_by,
+)
+from ketaoutcomes.patients import Grouping, Patients, grouping
+from ketaoutcomes.plan import PlanError
+from ketaoutcomes.tallies import KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+Array = Any
+PERIODS = ("mature", "younger")
+SITUATIONS = ("responded", "unjudged", "not_reached", "some_good", "trial_complete")
+OVERDUE = ("not_overdue", "overdue", "overdue_responded")
+ACCOUNTS = ("titrating_days", "adequate_days", "dipped_days", "lapsed_days")
+# States of the clock from the first dose; the last two are ways to leave it. "" is before the start.
+STATES = (
+    "",
+    "titrating",
+    "adequate",
+    "dipped",
+    "lapsed",
+    "unjudged",
+    "responded_before",
+    "responded_after",
+    "responded_unjudged",
+    "censored",
+    "next_course",
+)
+START, TITRATING, ADEQUATE, DIPPED, LAPSED, UNJUDGED, BEFORE, AFTER, RESPONDED_UNJUDGED, CENSORED, NEXT = (
+    range(len(STATES))
+)
+# And of the clock from the reached day, whose competing event is lapse.
+REACHED_STATES = ("", "at_risk", "responded", "lapsed", "censored", "next_course")
+
+
+def count(p: Patients, by: Sequence[str], basis: str) -> dict[str, list[pd.DataFrame]]:
+    """The parts of a Tally's tables that one block's good time adds, by the plan's response and clock.
+
+    Raises `PlanError` for the basis `maximum`, which is circular and stays in notebooks.
+    """
+    if basis == "maximum":
+        raise PlanError(
+            lines=[
+                '[good_time] basis = "maximum" is circular and never counted or reported; '
+                'write basis = "target" or "fixed", or ask for study.good_time(basis="maximum")'
+            ]
+        )
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in KEYS}
+    if p.setting.as_of == "none":
+        return tables
+    criterion = p.plan.definitions.criterion(p.plan.good_time.criterion)
+    rows = np.flatnonzero(p.baselines(criterion.instrument).index == p.plan.population.ordinal)
+    if not len(rows):
+        return tables
+    g = judge_courses(p, criterion, rows, basis)
+    groups = grouping(p, by)
+    c = _Counter(p, g, groups, groups.of_course[rows], criterion.instrument, criterion.name)
+    tables["flow"] += c.flow()
+    tables["points"] += c.points()
+    tables["values"] += c.values()
+    tables["transitions"] += [c.moves_from_first_dose(), c.moves_from_reached()]
+    return tables
+
+
+@dataclass(frozen=True, eq=False)
+class _Counter:
+    """Headline courses of one block with their good time, and the group each is counted in."""
+
+    p: Patients
+    g: GoodTimes
+    groups: Grouping
+    group: NDArray[np.int64]
+    instrument: str
+    criterion: str
+
+    @property
+    def _mature(self) -> NDArray[np.bool_]:
+        e = self.g.exposure
+        yes: NDArray[np.bool_] = e.first + self.p.plan.good_time.mature_days <= e.last_day
+        return yes
+
+    def flow(self) -> list[pd.DataFrame]:
+        """Who could be judged, and why not; who is overdue."""
+        keys = {"unit": "course", "instrument": self.instrument}
+        step = {"step": f"good_time:{self.criterion}", "reason": (self.g.reason.astype(np.int64), REASONS)}
+        judged = self.g.judged
+        late = overdue(self.g, self.p.plan.good_time.overdue_days)
+        # Whoever responds below the level has no need to climb further: overdue, but told apart.
+        late_or_not = np.where(late, 1 + self.g.responded, 0)[judged]
+        delay = {"step": "good_time_overdue", "reason": (late_or_not, OVERDUE)}
+        return [
+            tabulate("flow", self.groups, self.group, keys | step),
+            tabulate("flow", self.groups, self.group[judged], keys | delay),
+        ]
+
+    def points(self) -> list[pd.DataFrame]:
+        """The partition by maturity, the calendar verdicts, and where mature courses stood on their last day."""
+        g, mature = self.g, self._mature
+        keys: dict[str, Any] = {"instrument": self.instrument, "criterion": f"good_time:{self.criterion}"}
+        status = keys | {
+            "kind": "status", "axis": "good_time", "point": ((~mature).astype(np.int64), PERIODS),
+            "state": (g.status.astype(np.int64), STATUSES),
+        }  # fmt: skip
+        parts = [tabulate("points", self.groups, self.group, status)]
+        for day in self.p.plan.good_time.calendar_days:
+            verdict = (g.verdicts(day).astype(np.int64), VERDICTS)
+            own = keys | {"kind": "calendar", "axis": "day", "point": str(day), "state": verdict}
+            parts.append(tabulate("points", self.groups, self.group, own))
+        both = self._situation()[mature] * len(STATUSES) + g.status[mature]
+        names = tuple(f"{situation}|{status}" for situation in SITUATIONS for status in STATUSES)
+        own = keys | {"kind": "day60", "axis": "day60", "point": "mature", "state": (both, names)}
+        return [*parts, tabulate("points", self.groups, self.group[mature], own)]
+
+    def _situation(self) -> NDArray[np.int64]:
+        """Where each course stood on the last calendar day: codes into SITUATIONS."""
+        g, e = self.g, self.g.exposure
+        day = e.first + self.p.plan.good_time.calendar_days[-1]
+        had = peak_by(e, g.clock, np.arange(len(e)), day)
+        stood = np.where(had >= g.windows[:, 1], 4, 3)
+        stood = np.where(e.reached_day < day, stood, 2)
+        stood = np.where(g.judged, stood, 1)
+        return np.where(g.scores.response <= 2 * day + 1, 0, stood)
+
+    def values(self) -> list[pd.DataFrame]:
+        """Days to the level of those who reached it, and everyone's time account."""
+        e, judged = self.g.exposure, self.g.judged
+        period = (~self._mature).astype(np.int64)
+
+        def part(variable: str, value: Array, own: Array) -> pd.DataFrame:
+            keys = {
+                "instrument": self.instrument, "variable": variable, "axis": "good_time",
+                "point": (period[own], PERIODS),
+            }  # fmt: skip
+            return valued(self.groups, self.group[own], value[own], keys)
+
+        account = zip(ACCOUNTS, e.account().values(), strict=True)
+        parts = [part(name, value, judged) for name, value in account]
+        return [part("days_to_level", e.reached_day - e.first, judged & e.reached), *parts]
+
+    # Daily moves.
+
+    def moves_from_first_dose(self) -> pd.DataFrame:
+        """Each course's moves between states, one a day at most, until it responds or its record ends.
+
+        A score stands before the moves of its day, so a response leaves from the state of the day before.
+        Courses without a level stay `unjudged`: leaving them out would select on later records.
+        """
+        g, e = self.g, self.g.exposure
+        able = (g.reason != ZERO_BASELINE) & (g.reason != NO_DIAGNOSIS)
+        stop = np.minimum(e.last_day, e.next_first)
+        responded = g.scores.response >> 1
+        last = np.where(able, np.minimum(stop, responded - 1), -NEVER)
+        day, state, of = self._state_changes(last)
+        begins = np.ones(len(of), dtype=bool)
+        begins[1:] = of[1:] != of[:-1]
+        before = np.where(begins, START, np.append(0, state[:-1])) if len(of) else state
+        moved = before != state
+        final = np.full(len(e), START, dtype=np.int64)
+        final[of] = state  # the last of each course's states is written last
+        way = np.where(g.status == STATUSES.index("responded_before"), BEFORE, AFTER)
+        way = np.where(g.judged, way, RESPONDED_UNJUDGED)
+        left = np.where(e.next_first <= e.last_day, NEXT, CENSORED)
+        leaves = np.flatnonzero(able)
+        exit_day = np.where(g.responded, responded, stop)
+        return self._tabulate_moves(
+            "first_dose",
+            STATES,
+            np.concatenate([of[moved], leaves]),
+            np.concatenate([day[moved] - e.first[of[moved]], (exit_day - e.first)[leaves]]),
+            np.concatenate([before[moved], final[leaves]]),
+            np.concatenate([state[moved], np.where(g.responded, way, left)[leaves]]),
+        )
+
+    def _state_changes(self, last: Array) -> tuple[Array, Array, Array]:
+        """Days on which a dose or a lapse sets a course's state, up to its last day: day, state, whose."""
+        g, e = self.g, self.g.exposure
+        position = np.arange(len(e.day))
+        dosed = np.where(position < e.reached_at[e.of], TITRATING, DIPPED)
+        dosed = np.where(e.adequate, ADEQUATE, dosed)
+        judged = g.judged[e.of]
+        day = np.stack([e.day, e.cover_end], axis=1).ravel()
+        state = np.stack([np.where(judged, dosed, UNJUDGED), np.full(len(dosed), LAPSED)], axis=1).ravel()
+        happens = np.stack([np.ones(len(dosed), dtype=bool), self._lapses & judged], axis=1).ravel()
+        of = np.repeat(e.of, 2)
+        kept = happens & (day <= last[of])
+        return day[kept], state[kept], of[kept]
+
+    @property
+    def _lapses(self) -> NDArray[np.bool_]:
+        """Whether cover ended after each dose before another dose of the patient came."""
+        e = self.g.exposure
+        next_day = np.append(e.day[1:], 0)
+        next_day[e.start[1:] - 1] = e.next_first
+        yes: NDArray[np.bool_] = e.cover_end < next_day
+        return yes
+
+    def moves_from_reached(self) -> pd.DataFrame:
+        """From the reached day, of those who reached it unresponded: response, with lapse competing."""
+        g, e = self.g, self.g.exposure
+        own = np.flatnonzero(g.judged & e.reached & (g.scores.response > 2 * e.reached_day))
+        lapses = np.append(np.flatnonzero(self._lapses), len(e.day))
+        at = lapses[np.searchsorted(lapses, e.reached_at[own])]
+        lapse = np.where(at < e.start[own + 1], np.append(e.cover_end, NEVER)[at], NEVER)
+        response, stop = g.scores.response[own], np.minimum(e.last_day, e.next_first)[own]
+        left = np.where(e.next_first[own] <= e.last_day[own], 5, 4)
+        # A score of the day cover ends comes first unless it was taken after that day's doses.
+        lapsed = (2 * lapse < response) & (lapse <= stop)
+        way = np.where(lapsed, 3, np.where(g.responded[own], 2, left))
+        day = np.where(lapsed, lapse, np.where(g.responded[own], response >> 1, stop)) - e.reached_day[own]
+        zero, one = np.zeros(len(own), dtype=np.int64), np.ones(len(own), dtype=np.int64)
+        return self._tabulate_moves(
+            "reached", REACHED_STATES, np.concatenate([own, own]), np.concatenate([zero, day]),
+            np.concatenate([zero, one]), np.concatenate([one, way]),
+        )  # fmt: skip
+
+    def _tabulate_moves(
+        self, clock: str, states: tuple[str, ...], course: Array, day: Array, source: Array, target: Array
+    ) -> pd.DataFrame:
+        """Count moves by day, as far as the plan's curves go."""
+        longest = self.p.plan.points.curve_days
+        kept = day <= longest
+        keys = {
+            "instrument": self.instrument, "criterion": self.criterion, "clock": clock,
+            "day": (day[kept], range(longest + 1)),
+            "from": (source[kept], states), "to": (target[kept], states),
+        }  # fmt: skip
+        return tabulate("transitions", self.groups, self.group[course[kept]], keys)
