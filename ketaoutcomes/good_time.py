@@ -1,14 +1,14 @@
 """Good time: has each course had long enough at a dose that could have worked?
 
-`GOOD_TIME.md` defines every word here. Per course there is a short run of dose days; everything follows from
-running sums over them, so a course costs its doses, never its days. Days inside count on the patient's own
-calendar; the table counts them from the course's first dose. It describes exposure, not cause.
+Each eligible course has exactly one status, from its doses (`ketaoutcomes.exposure`) and its scores. Days
+inside count on the patient's own calendar; the table counts them from the course's first dose. It describes
+exposure, not cause.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,13 +19,13 @@ from ketaoutcomes.adequacy import (
     JUDGED,
     LEVEL_REASONS,
     NO_LEVEL_REASONS,
-    Adequacy,
     basis_of,
     judge_doses,
 )
 from ketaoutcomes.assembly import labelled
-from ketaoutcomes.courses import NEVER, Moments
+from ketaoutcomes.courses import NEVER
 from ketaoutcomes.definitions import met
+from ketaoutcomes.exposure import CLOCKS, CONTIGUOUS, CUMULATIVE, DOSES, Exposure, expose
 from ketaoutcomes.plan import PlanError
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from ketaoutcomes.patients import Patients, Setting
 
 Array = Any
-CLOCKS = ("cumulative", "doses", "first_reach", "contiguous")
-CUMULATIVE, DOSES, FIRST_REACH, CONTIGUOUS = range(4)
+Measure = Callable[..., Any]  # a clock, courses, and times where it needs them
 RECENT = 31  # days before a calendar verdict within which a score must lie (GOOD_TIME.md)
 
 STATUSES = (
@@ -80,173 +79,12 @@ REASONS = (*LEVEL_REASONS, *SCHEDULE_REASONS)
 
 
 @dataclass(frozen=True, eq=False)
-class Exposure:
-    """The dose days of some courses, with what each covers and whether it was adequate.
-
-    Arrays of dose days (`of` says whose, `start` delimits) and of courses. `cover_end` is the first day a
-    dose no longer speaks for; `length` the days it covers while the course is observed, up to `end`.
-    """
-
-    rows: NDArray[np.int64]
-    of: NDArray[np.int64]
-    start: NDArray[np.int64]
-    day: NDArray[np.int64]
-    cover_end: NDArray[np.int64]
-    length: NDArray[np.int64]
-    adequate: NDArray[np.bool_]
-    first: NDArray[np.int64]
-    last_day: NDArray[np.int64]  # the last day on record, A
-    next_first: NDArray[np.int64]
-    end: NDArray[np.int64]  # min(A, next course, last dose + course gap): the time account ends here
-    open: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @cached_property
-    def moments(self) -> Moments:
-        """When each dose was given, searchable: after a score of its day unless the score says post."""
-        return Moments(self.of, 2 * self.day + 1)
-
-    @cached_property
-    def reached_at(self) -> NDArray[np.int64]:
-        """The position of each course's first adequate dose day; one past all where there is none."""
-        hits = np.flatnonzero(self.adequate)
-        hits = np.append(hits, len(self.day))
-        found = hits[np.searchsorted(hits, self.start[:-1])]
-        return np.where(found < self.start[1:], found, len(self.day))
-
-    @property
-    def reached(self) -> NDArray[np.bool_]:
-        """Whether each course has an adequate dose."""
-        yes: NDArray[np.bool_] = self.reached_at < len(self.day)
-        return yes
-
-    @cached_property
-    def reached_day(self) -> NDArray[np.int64]:
-        """The day of each course's first adequate dose; NEVER where there is none."""
-        found: NDArray[np.int64] = np.append(self.day, NEVER)[self.reached_at]
-        return found
-
-    def last_dose(self, course: Array, time: Array) -> NDArray[np.int64]:
-        """The position of each course's last dose before a time in half-days; below `start` where none."""
-        at = self.moments.last_by(course, time)
-        return np.where(at >= self.start[course], at, -1)
-
-    @cached_property
-    def sums(self) -> dict[str, NDArray[np.int64]]:
-        """Running sums over all dose days, from 0: adequate doses, adequate days, covered days."""
-        return {
-            "doses": _running(self.adequate),
-            "adequate": _running(np.where(self.adequate, self.length, 0)),
-            "covered": _running(self.length),
-        }
-
-    @cached_property
-    def run_start(self) -> NDArray[np.int64]:
-        """The day on which each adequate dose's unbroken run of adequate cover began."""
-        joins = np.zeros(len(self.day), dtype=bool)
-        joins[1:] = (
-            self.adequate[1:]
-            & self.adequate[:-1]
-            & (self.cover_end[:-1] == self.day[1:])
-            & (self.of[1:] == self.of[:-1])
-        )
-        begins = np.maximum.accumulate(np.where(joins, 0, np.arange(len(self.day))))
-        found: NDArray[np.int64] = self.day[begins]
-        return found
-
-    def good(self, clock: int, course: Array, time: Array) -> NDArray[np.int64]:
-        """Good time of these courses (by position) up to a time in half-days, by one clock."""
-        day = time >> 1
-        if clock == CONTIGUOUS:
-            at = self.last_dose(course, 2 * day - 1)
-            none, at = at < 0, np.maximum(at, 0)
-            unbroken = ~none & self.adequate[at] & (day <= self.day[at] + self.length[at])
-            return np.where(unbroken, day - self.run_start[at], 0)
-        at = self.last_dose(course, time)
-        none, at = at < 0, np.maximum(at, 0)
-        if clock == DOSES:
-            total = self.sums["doses"][at + 1] - self.sums["doses"][self.start[course]]
-        elif clock == CUMULATIVE:
-            total = self.sums["adequate"][at] - self.sums["adequate"][self.start[course]]
-            total += np.where(self.adequate[at], np.minimum(day - self.day[at], self.length[at]), 0)
-        else:
-            since = self.reached_at[course]
-            none |= at < since
-            total = self.sums["covered"][at] - self.sums["covered"][since]
-            total += np.minimum(day - self.day[at], self.length[at])
-        return np.where(none, 0, total)
-
-    def peak(self, clock: int, course: Array, day: Array) -> NDArray[np.int64]:
-        """The most good time these courses had on any day up to this one. Only `contiguous` ever falls."""
-        if clock != CONTIGUOUS:
-            return self.good(clock, course, 2 * day)
-        until = np.zeros(len(self), dtype=np.int64)
-        until[course] = day
-        reach = np.minimum(self.day + self.length, until[self.of]) - self.run_start
-        best = np.maximum.reduceat(np.where(self.adequate, reach, 0), self.start[:-1])
-        found: NDArray[np.int64] = np.maximum(best, 0)[course]
-        return found
-
-    def account(self) -> dict[str, NDArray[np.int64]]:
-        """Each course's days from first dose to `end`: titrating, adequate, dipped, lapsed."""
-        sums, start = self.sums, self.start
-        covered = sums["covered"][start[1:]] - sums["covered"][start[:-1]]
-        adequate = sums["adequate"][start[1:]] - sums["adequate"][start[:-1]]
-        # A course that never reached its level was titrating all the time it was covered.
-        level_at = np.where(self.reached, self.reached_at, start[1:])
-        titrating = sums["covered"][level_at] - sums["covered"][start[:-1]]
-        return {
-            "titrating": titrating,
-            "adequate": adequate,
-            "dipped": covered - titrating - adequate,
-            "lapsed": self.end - self.first - covered,
-        }
-
-
-def _running(values: Array) -> NDArray[np.int64]:
-    total = np.zeros(len(values) + 1, dtype=np.int64)
-    np.cumsum(values, out=total[1:])
-    return total
-
-
-def expose(p: Patients, a: Adequacy) -> Exposure:
-    """What each dose covered: from its day to the next dose, at most its carry after the record ends."""
-    block, c, days = p.block, p.courses, p.block.days
-    rows, at, of = a.rows, a.at, a.of
-    last_day = block.cut[c.patient[rows]].astype(np.int64)
-    next_first = c.next_first[rows].astype(np.int64)
-    last = c.last_end[rows].astype(np.int64) + c.gap[rows]
-    end = np.minimum(np.minimum(last_day, next_first), last)
-    day = days.day[at].astype(np.int64)
-    next_day = np.full(len(at), NEVER, dtype=np.int64)
-    next_day[:-1] = np.where(of[1:] == of[:-1], day[1:], NEVER)
-    final = a.start[1:] - 1
-    next_day[final] = next_first
-    protocol = c.protocol[rows]
-    visits = block.rule.numbers("visits", 0)[protocol]
-    carries = np.array([one.carry or (NEVER, NEVER) for one in block.rule.protocols], dtype=np.int64)
-    # The dose that ends induction speaks for the maintenance interval.
-    many = np.minimum(c.inducted[rows], visits - 1)
-    induction = np.arange(len(at)) - a.start[:-1][of] < many[of]
-    carry = np.where(induction, carries[protocol, 0][of], carries[protocol, 1][of])
-    cover_end = np.minimum(next_day, days.end[at] + carry)
-    # With neither a course gap nor an end of records, a course ends with the cover of its last dose.
-    end = np.where(end > NEVER // 2, cover_end[final], end)
-    length = np.minimum(cover_end, end[of]) - day
-    return Exposure(
-        rows, of, a.start, day, cover_end, length, a.adequate, c.first[rows].astype(np.int64),
-        last_day, next_first, end, last >= last_day,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
 class CourseScores:
     """The scores of each course that a criterion judges: after its first dose, up to the next course's.
 
     One row per score: `of` says whose, `start` delimits, `met` is 1, 0 or -1 (cannot be judged). `response`
-    is the time in half-days of each course's first score that meets the criterion; NEVER where none does.
+    is the time in half-days of each course's first score that meets the criterion; 2 * NEVER where none does.
+    `barred` is the reason why no score of a course can be judged, 0 where scores can.
     """
 
     of: NDArray[np.int64]
@@ -257,13 +95,14 @@ class CourseScores:
     barred: NDArray[np.int8]
 
     def by(self, course_day: Array, days_before: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Whether each course has responded by a day, and has a score in the days up to it."""
+        """Whether each course has responded by a day, and has a judged score in the days up to it."""
         # Half-day times stay below 2**31, so course and time pack into one sorted integer.
         key = (self.of << 32) + self.time
         own = np.arange(len(self.response)) << 32
         last = np.searchsorted(key, own + 2 * course_day + 1, side="right")
         first = np.searchsorted(key, own + 2 * (course_day - days_before), side="left")
-        return self.response <= 2 * course_day + 1, last > np.maximum(first, self.start[:-1])
+        scored = last > np.maximum(first, self.start[:-1])
+        return self.response <= 2 * course_day + 1, scored & (self.barred == 0)
 
 
 def course_scores(p: Patients, criterion: Criterion, rows: Array) -> CourseScores:
@@ -332,24 +171,12 @@ class GoodTimes:
         return np.where(e.first + day > e.last_day, 0, verdict).astype(np.int8)
 
 
-def each_clock(clock: Array) -> list[tuple[int, Array]]:
-    """The clocks in use, each with the positions of its courses."""
-    return [(int(one), np.flatnonzero(clock == one)) for one in np.unique(clock)]
-
-
-def good_at(e: Exposure, clock: Array, course: Array, time: Array) -> NDArray[np.int64]:
-    """Good time of these courses at a time in half-days, each by its own clock."""
+def by_clock(clock: Array, course: Array, measure: Measure, *when: Array) -> NDArray[np.int64]:
+    """A measure of these courses (at one time each, where it needs one), each by its own clock."""
     result = np.zeros(len(course), dtype=np.int64)
-    for one, own in each_clock(clock[course]):
-        result[own] = e.good(one, course[own], time[own])
-    return result
-
-
-def peak_by(e: Exposure, clock: Array, course: Array, day: Array) -> NDArray[np.int64]:
-    """The most good time of these courses up to a day, each by its own clock."""
-    result = np.zeros(len(course), dtype=np.int64)
-    for one, own in each_clock(clock[course]):
-        result[own] = e.peak(one, course[own], day[own])
+    for one in np.unique(clock):
+        own = np.flatnonzero(clock[course] == one)
+        result[own] = measure(int(one), course[own], *(time[own] for time in when))
     return result
 
 
@@ -363,11 +190,10 @@ def judge_courses(
     reason = a.reason.copy()
     reason[schedule > 0] = schedule[schedule > 0]
     reason[scores.barred > 0] = scores.barred[scores.barred > 0]
-    every = np.arange(len(rows))
-    good = good_at(e, clocks, every, 2 * e.end)
+    good = by_clock(clocks, np.arange(len(rows)), e.at_end)
     at_response = np.zeros(len(rows), dtype=np.int64)
     hit = np.flatnonzero((scores.response < 2 * NEVER) & e.reached)
-    at_response[hit] = good_at(e, clocks, hit, scores.response[hit])
+    at_response[hit] = by_clock(clocks, hit, e.good, scores.response[hit])
     found = GoodTimes(
         e, scores, a.level, reason, clocks, windows, np.zeros(len(rows), np.int8), good, at_response
     )
@@ -401,7 +227,9 @@ def _statuses(g: GoodTimes, grace: int) -> NDArray[np.int8]:
     e, response = g.exposure, g.scores.response
     first, second = g.windows[:, 0], g.windows[:, 1]
     code = {name: number for number, name in enumerate(STATUSES)}
-    peak = peak_by(e, g.clock, np.arange(len(e)), e.end)
+    peak = g.good
+    if (g.clock == CONTIGUOUS).any():  # a run of cover may have been long enough and be over
+        peak = np.where(g.clock == CONTIGUOUS, by_clock(g.clock, np.arange(len(e)), e.whole), g.good)
     status = np.where(
         peak < second, np.where(e.open, code["accruing"], code["stopped_early"]), code["unassessed"]
     )
@@ -432,15 +260,14 @@ def _responded_lapsed(g: GoodTimes, grace: int) -> NDArray[np.int64]:
 def _full_trials(g: GoodTimes, grace: int) -> NDArray[np.int64]:
     """Courses with a score that does not meet the criterion after a whole trial, not long after its cover."""
     e, s = g.exposure, g.scores
-    # A post score on the last day on record may follow a dose of that day: hence one day beyond the end.
-    most = peak_by(e, g.clock, np.arange(len(e)), e.end + 1)
+    most = by_clock(g.clock, np.arange(len(e)), e.whole)
     able = g.judged & ~g.responded & e.reached & (most >= g.windows[:, 1])
     at = np.flatnonzero(able[s.of] & (s.met == 0))
     course, time = s.of[at], s.time[at]
     dose = e.last_dose(course, time)
     last_adequate = np.maximum.accumulate(np.where(e.adequate, np.arange(len(e.day)), -1))[dose]
     under = (last_adequate >= e.start[course]) & ((time >> 1) - e.cover_end[last_adequate] <= grace)
-    enough = good_at(e, g.clock, course, time) >= g.windows[course, 1]
+    enough = by_clock(g.clock, course, e.good, time) >= g.windows[course, 1]
     return np.unique(course[under & enough])
 
 

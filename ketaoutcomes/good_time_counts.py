@@ -20,9 +20,9 @@ from ketaoutcomes.good_time import (
     VERDICTS,
     ZERO_BASELINE,
     GoodTimes,
+    by_clock,
     judge_courses,
     overdue,
-    peak_by,
 )
 from ketaoutcomes.patients import Grouping, Patients, grouping
 from ketaoutcomes.plan import PlanError
@@ -121,7 +121,7 @@ class _Counter:
         ]
 
     def points(self) -> list[pd.DataFrame]:
-        """The partition by maturity, the calendar verdicts, and where mature courses stood on their last day."""
+        """The partition by maturity, the calendar verdicts, and where mature courses stood on the last."""
         g, mature = self.g, self._mature
         keys: dict[str, Any] = {"instrument": self.instrument, "criterion": f"good_time:{self.criterion}"}
         status = keys | {
@@ -142,7 +142,7 @@ class _Counter:
         """Where each course stood on the last calendar day: codes into SITUATIONS."""
         g, e = self.g, self.g.exposure
         day = e.first + self.p.plan.good_time.calendar_days[-1]
-        had = peak_by(e, g.clock, np.arange(len(e)), day)
+        had = by_clock(g.clock, np.arange(len(e)), e.peak, day)
         stood = np.where(had >= g.windows[:, 1], 4, 3)
         stood = np.where(e.reached_day < day, stood, 2)
         stood = np.where(g.judged, stood, 1)
