@@ -14,21 +14,24 @@ _HOME = {
     "Cohort": "cohort",
     "Plan": "plan",
     "Study": "study",
-    "Tally": "tally",
-    "combine": "tally",
+    "Tally": "tallies",
+    "combine": "tallies",
     "load_sample": "simulate",
-    "load_tally": "tally",
+    "load_tally": "tallies",
     "protect": "disclosure",
     "read": "intake",
     "read_plan": "plan",
-    "simulate": "simulate",
     "tally": "study",
 }
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+_MODULES = ("simulate",)
+
+__all__ = ["__version__", *_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"ketaoutcomes.{name}")
     if name in _HOME:
         module = importlib.import_module(f"ketaoutcomes.{_HOME[name]}")
         return getattr(module, name)

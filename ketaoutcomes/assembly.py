@@ -64,9 +64,12 @@ class Findings:
     ledger: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
 
-    def rows(self, frame: pd.DataFrame, name: str, positions: Array, column: str, rule: str, action: str) -> None:
+    def rows(
+        self, frame: pd.DataFrame, name: str, positions: Array, column: str, rule: str, action: str
+    ) -> None:
         """Record one finding per row position of an input frame."""
-        positions = np.flatnonzero(positions) if getattr(positions, "dtype", None) == bool else np.asarray(positions)
+        positions = np.asarray(positions)
+        positions = np.flatnonzero(positions) if positions.dtype.kind == "b" else positions
         if len(positions) == 0:
             return
         source = frame["source_file"].to_numpy()[positions] if "source_file" in frame else name
@@ -79,7 +82,9 @@ class Findings:
         """Record a finding that refuses the whole input."""
         self.messages.append(message)
         self.parts.append(
-            pd.DataFrame({"file": [name], "row": [0], "column": [column], "rule": [rule], "action": ["refused"]})
+            pd.DataFrame(
+                {"file": [name], "row": [0], "column": [column], "rule": [rule], "action": ["refused"]}
+            )
         )
 
     def count(self, file: str, table: str, outcome: str, reason: str, n: int) -> None:
@@ -92,9 +97,11 @@ class Findings:
 def clean_text(text: str) -> str:
     """The written rule for identifiers and labels: compatibility form, no control characters, trimmed.
 
-    >>> clean_text(" ０07\u00a0")
-    '007'
+    >>> clean_text(" \uff107\u00a0")
+    '07'
     """
+    if text.isascii() and text.isprintable():
+        return text.strip()
     plain = unicodedata.normalize("NFKC", text)
     return "".join(c for c in plain if unicodedata.category(c) not in ("Cc", "Cf")).strip()
 
@@ -107,23 +114,41 @@ def text_codes(column: pd.Series[Any], *, lower: bool = False) -> tuple[NDArray[
     ([1, -1, 0, 1], ('a', 'b'))
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
-        codes, uniques = np.asarray(column.cat.codes, dtype=np.int64), list(column.cat.categories)
+        codes, uniques = np.asarray(column.cat.codes, dtype=np.int64), column.cat.categories
     else:
-        codes, found = pd.factorize(column)
-        uniques = list(found)
-    texts = [None if pd.isna(u) else clean_text(_as_text(u)) for u in uniques]
+        codes, uniques = pd.factorize(column)
+    texts = _texts(uniques)
     if lower:
-        texts = [t and t.lower() for t in texts]
-    labels = tuple(sorted({t for t in texts if t}))
-    position = {label: i for i, label in enumerate(labels)}
-    lookup = np.array([position.get(t, -1) if t else -1 for t in texts] + [-1], dtype=np.int32)
-    return lookup[codes], labels
+        texts = [text.lower() for text in texts]
+    labels = sorted(set(texts) - {""})
+    position = dict(zip(labels, range(len(labels)), strict=True))
+    position[""] = -1
+    lookup = np.fromiter((position[text] for text in texts), dtype=np.int32, count=len(texts))
+    return np.append(lookup, np.int32(-1))[codes], tuple(labels)
+
+
+def _texts(uniques: Any) -> list[str]:
+    """Distinct cells as cleaned text, empty where blank."""
+    if pd.api.types.is_integer_dtype(uniques):
+        return [str(number) for number in uniques.tolist()]
+    return [
+        "" if u is None or u != u else clean_text(u if type(u) is str else _as_text(u)) for u in list(uniques)
+    ]
 
 
 def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if value is pd.NA:
+        return ""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
+
+
+def labelled(codes: Array, labels: Sequence[str]) -> NDArray[np.object_]:
+    """Codes back to their labels; None where the code is -1."""
+    return np.array([*labels, None], dtype=object)[codes]
 
 
 def recode(codes: Array, labels: Sequence[str], into: Sequence[str]) -> NDArray[np.int32]:
@@ -149,12 +174,14 @@ def order(patient: Array, time: Array) -> NDArray[np.int64] | None:
     if bool((key[1:] >= key[:-1]).all()):
         return None
     if patient_bits + time_bits + row_bits > 63:
-        return np.argsort(key, kind="stable")
+        permutation: NDArray[np.int64] = np.argsort(key, kind="stable")
+        return permutation
     key <<= row_bits
     key |= np.arange(n, dtype=np.int64)
     key.sort()
     key &= (1 << row_bits) - 1
-    return key
+    packed: NDArray[np.int64] = key
+    return packed
 
 
 def whole_numbers(column: pd.Series[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -14,12 +14,19 @@ import pandas as pd
 
 from ketaoutcomes.courses import NEVER, REASONS
 from ketaoutcomes.outcomes import KINDS, STATES, states
-from ketaoutcomes.patients import NO_COURSE, Grouping, Patients, calendar_month, grouping, month_label, ordinal
+from ketaoutcomes.patients import (
+    NO_COURSE,
+    Grouping,
+    Patients,
+    calendar_month,
+    grouping,
+    month_label,
+)
 from ketaoutcomes.tallies import COUNTS, KEYS
 from ketaoutcomes.windows import Picks, Windows, pick, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ketaoutcomes.definitions import Criterion
 
@@ -73,11 +80,11 @@ def instruments_of(p: Patients, criteria: Sequence[str]) -> dict[str, list[Crite
 def _windows(p: Patients, instrument: str, axis: str) -> Iterator[Windows]:
     if axis == "month" and p.setting.cohort.dates == "offsets":
         return
-    rows = np.flatnonzero(p.baselines(instrument).index == ordinal(p.plan.population.courses))
+    rows = np.flatnonzero(p.baselines(instrument).index == p.plan.population.ordinal)
     yield from windows(p.block, rows, axis)
 
 
-def _tabulate(name: str, groups: Grouping, codes: Array, keys: dict[str, Any]) -> pd.DataFrame:
+def tabulate(name: str, groups: Grouping, codes: Array, keys: dict[str, Any]) -> pd.DataFrame:
     """Count rows by group and packed key columns; `keys` maps a column to (codes, labels) or a constant."""
     packed, decode = np.asarray(codes, dtype=np.int64), []
     for column, value in keys.items():
@@ -139,7 +146,7 @@ def _points(
                 "instrument": criterion.instrument, "criterion": criterion.name, "kind": kind, "axis": w.axis,
                 "point": (point, labels), "given": (given, GIVEN), "state": (state, STATES),
             }  # fmt: skip
-            parts.append(_tabulate("points", groups, group, keys))
+            parts.append(tabulate("points", groups, group, keys))
     return parts
 
 
@@ -154,10 +161,10 @@ def _unjudged(
         return []
     number = "visits" if axis == "session" else "maturity"
     without = p.block.rule.numbers(number, 0) == 0
-    rows = np.flatnonzero(p.baselines(criteria[0].instrument).index == ordinal(p.plan.population.courses))
+    rows = np.flatnonzero(p.baselines(criteria[0].instrument).index == p.plan.population.ordinal)
     group = groups.of_course[rows[without[p.courses.protocol[rows]]]]
     return [
-        _tabulate("points", groups, group, {
+        tabulate("points", groups, group, {
             "instrument": criterion.instrument, "criterion": criterion.name, "kind": kind, "axis": axis,
             "state": NO_POINTS[axis],
         })
@@ -165,10 +172,10 @@ def _unjudged(
     ] if len(group) else []  # fmt: skip
 
 
-def _valued(groups: Grouping, group: Array, value: Array, keys: dict[str, Any]) -> pd.DataFrame:
+def valued(groups: Grouping, group: Array, value: Array, keys: dict[str, Any]) -> pd.DataFrame:
     """Count rows by an integer value beside the other keys."""
     low, high = (int(value.min()), int(value.max())) if len(value) else (0, 0)
-    return _tabulate("values", groups, group, keys | {"value": (value - low, range(low, high + 1))})
+    return tabulate("values", groups, group, keys | {"value": (value - low, range(low, high + 1))})
 
 
 def _values(p: Patients, groups: Grouping, instrument: str, w: Windows) -> list[pd.DataFrame]:
@@ -181,12 +188,12 @@ def _values(p: Patients, groups: Grouping, instrument: str, w: Windows) -> list[
     keys = {"instrument": instrument, "axis": w.axis, "point": (point, w.labels)}
     change = value - j.baseline[j.patient[at]]
     parts = [
-        _valued(groups, group, value, {"variable": "score", **keys}),
-        _valued(groups, group, change, {"variable": "change", **keys}),
+        valued(groups, group, value, {"variable": "score", **keys}),
+        valued(groups, group, change, {"variable": "change", **keys}),
     ]
     if w.axis == "session":
         days = (j.time[at] >> 1) - (w.lo[seen] >> 1)
-        parts.append(_valued(groups, group, days, {"variable": "days_since_dose", **keys}))
+        parts.append(valued(groups, group, days, {"variable": "days_since_dose", **keys}))
     return parts
 
 
@@ -195,7 +202,7 @@ def _baseline_values(p: Patients, groups: Grouping, instrument: str) -> pd.DataF
     rows = j.rows[_due(p, j.rows)]
     value = j.baseline[p.courses.patient[rows]].astype(np.int64)
     keys = {"instrument": instrument, "variable": "baseline", "axis": "baseline", "point": "0"}
-    return _valued(groups, groups.of_course[rows], value, keys)
+    return valued(groups, groups.of_course[rows], value, keys)
 
 
 def _due(p: Patients, rows: Array) -> Array:
@@ -215,15 +222,15 @@ def _session_days(p: Patients, groups: Grouping) -> list[pd.DataFrame]:
         seen = w.due & w.given
         days = (w.lo[seen] >> 1) - p.courses.first[w.course[seen]]
         keys = {"variable": "days_to_session", "axis": "session", "point": (w.point[seen], w.labels)}
-        parts.append(_valued(groups, groups.of_course[w.course[seen]], days, keys))
+        parts.append(valued(groups, groups.of_course[w.course[seen]], days, keys))
     return parts
 
 
-def _flow(p: Patients, groups: Grouping, instruments: Sequence[str]) -> list[pd.DataFrame]:
+def _flow(p: Patients, groups: Grouping, instruments: Iterable[str]) -> list[pd.DataFrame]:
     with_course = np.zeros(len(p), dtype=np.int64)
     with_course[p.courses.patient] = 1
     keys = {"unit": "patient", "step": "patients", "reason": (with_course, ("no_dose", "with_course"))}
-    parts = [_tabulate("flow", groups, groups.of_patient, keys)]
+    parts = [tabulate("flow", groups, groups.of_patient, keys)]
     parts += _retention(p, groups)
     for instrument in instruments:
         parts += _course_flow(p, groups, instrument)
@@ -234,19 +241,19 @@ def _flow(p: Patients, groups: Grouping, instruments: Sequence[str]) -> list[pd.
 def _course_flow(p: Patients, groups: Grouping, instrument: str) -> list[pd.DataFrame]:
     """What became of every course on one instrument, and whether the headline courses are due."""
     base, c = p.baselines(instrument), p.courses
-    wanted = ordinal(p.plan.population.courses)
+    wanted = p.plan.population.ordinal
     entry = tuple(f"entry:{rule.column}" for rule in p.plan.population.entry)
     names = (*REASONS, *entry, "later_course" if wanted == 1 else "other_course")
     reason = np.where((base.reason == 0) & (base.index != wanted), len(names) - 1, base.reason)
     keys = {"unit": "course", "instrument": instrument, "step": "courses", "reason": (reason, names)}
-    table = _tabulate("flow", groups, groups.of_course, keys)
+    table = tabulate("flow", groups, groups.of_course, keys)
     persons = np.unique(np.stack([groups.of_course, reason, c.patient]), axis=1)
-    people = _tabulate("flow", groups, persons[0], keys | {"reason": (persons[1], names)})
+    people = tabulate("flow", groups, persons[0], keys | {"reason": (persons[1], names)})
     table["people"] = people["n"].to_numpy()
     rows = np.flatnonzero(base.index == wanted)
     due = _due(p, rows).astype(np.int64)
     keys = {"unit": "course", "instrument": instrument, "step": "due", "reason": (due, ("not_due", "due"))}
-    return [table, _tabulate("flow", groups, groups.of_course[rows], keys)]
+    return [table, tabulate("flow", groups, groups.of_course[rows], keys)]
 
 
 def _retention(p: Patients, groups: Grouping) -> list[pd.DataFrame]:
@@ -256,8 +263,12 @@ def _retention(p: Patients, groups: Grouping) -> list[pd.DataFrame]:
         reason = np.where(w.due, w.given.astype(np.int64), 2)
         for point, label in enumerate(w.labels):
             own = w.point == point
-            keys = {"unit": "course", "step": f"session:{label}", "reason": (reason[own], ("not_given", "given", "not_due"))}
-            parts.append(_tabulate("flow", groups, groups.of_course[w.course[own]], keys))
+            keys = {
+                "unit": "course",
+                "step": f"session:{label}",
+                "reason": (reason[own], ("not_given", "given", "not_due")),
+            }
+            parts.append(tabulate("flow", groups, groups.of_course[w.course[own]], keys))
     return parts
 
 
@@ -281,8 +292,13 @@ def _measured(p: Patients, groups: Grouping, instrument: str) -> pd.DataFrame:
                 ended = w.course[found.judged >= 0]
                 reached[ended[reached[ended] >= 2]] = 4
     reached[rows[~_due(p, rows)]] = 0
-    keys = {"unit": "course", "instrument": instrument, "step": "measured", "reason": (reached[rows], MEASURED)}
-    return _tabulate("flow", groups, groups.of_course[rows], keys)
+    keys = {
+        "unit": "course",
+        "instrument": instrument,
+        "step": "measured",
+        "reason": (reached[rows], MEASURED),
+    }
+    return tabulate("flow", groups, groups.of_course[rows], keys)
 
 
 def row_flow(ledger: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketaoutcomes.definitions import MISSING
-from ketaoutcomes.plan import PlanError
+from ketaoutcomes.plan import ROUTES, PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ NEVER = 2**30  # a day beyond every record: no next dose, nothing cut off, no li
 
 @dataclass(frozen=True, eq=False)
 class DoseDays:
-    """One row per patient and dose day, sorted. `row` is the day's first dose record; `end` its last covered day."""
+    """One row per patient and dose day, sorted: `row` its first dose record, `end` its last covered day."""
 
     patient: NDArray[np.int32]
     day: NDArray[np.int32]
@@ -99,10 +99,16 @@ def yardstick(doses: Doses, stated: Sequence[str | None], plan: Plan) -> Yardsti
     uniques = sorted({name for name in stated if name})
     named = {name: number(name) for name in uniques}
     by_patient = np.array([named[name] if name else -1 for name in stated], dtype=np.int16)
-    used = np.unique(doses.route[by_patient[doses.patient] < 0]) if len(doses.patient) else np.array([], dtype=int)
+    used = (
+        np.unique(doses.route[by_patient[doses.patient] < 0])
+        if len(doses.patient)
+        else np.array([], dtype=int)
+    )
     by_route = np.full(len(doses.routes) + 1, -1, dtype=np.int16)
-    mistakes = [f"people.protocol names a protocol that is not defined; write one of: {', '.join(plan.definitions.protocols)}"
-                for name in uniques if name not in plan.definitions.protocols][:1]  # fmt: skip
+    mistakes = []
+    if any(name not in plan.definitions.protocols for name in uniques):
+        known = ", ".join(plan.definitions.protocols)
+        mistakes.append(f"people.protocol names a protocol that is not defined; write one of: {known}")
     for code in used:
         route = doses.routes[code] if code >= 0 else ""
         name = everyone or plan.protocol.get(route, "")
@@ -112,16 +118,23 @@ def yardstick(doses: Doses, stated: Sequence[str | None], plan: Plan) -> Yardsti
         by_route[code] = number(name)
     if mistakes:
         raise PlanError(lines=mistakes)
-    known = list(plan.protocol)
-    rank = [known.index(route) if route in known else len(known) for route in doses.routes] + [len(known)]
+    listed = list(plan.protocol)
+    rank = [listed.index(route) if route in listed else len(listed) for route in doses.routes] + [len(listed)]
     protocols = tuple(plan.definitions.protocol(name) for name in wanted)
     return Yardstick(protocols, by_route, np.array(rank, dtype=np.int16), by_patient)
 
 
 def _no_protocol(route: str) -> str:
     if not route:
-        return 'some first doses have no route, so no protocol; write in the plan: [protocol] all = "iv6" (or map the route column)'
-    return f'route {route!r} has no protocol; write in the plan: [protocol] {route} = "iv6" (or "none": judged by week only)'
+        return 'some first doses have no route, so no protocol; write in the plan: [protocol] all = "iv6"'
+    if route not in ROUTES:
+        return (
+            f"a route is not one of {', '.join(ROUTES)}; write in the plan: "
+            '[columns] route = { from = "YOUR COLUMN", map = { "your text" = "iv" } }'
+        )
+    return (
+        f'route {route} has no protocol; write in the plan: [protocol] {route} = "iv6" (or "none": by week)'
+    )
 
 
 def dose_days(doses: Doses, cut: Array) -> DoseDays:
@@ -135,10 +148,7 @@ def dose_days(doses: Doses, cut: Array) -> DoseDays:
     fresh[1:] = (patient[1:] != patient[:-1]) | (day[1:] != day[:-1])
     end = day + doses.days[rows] - 1
     starts = np.flatnonzero(fresh)
-    if len(starts) < len(rows):
-        end = np.maximum.reduceat(end, starts)
-    else:
-        end = end[starts]
+    end = np.maximum.reduceat(end, starts) if len(starts) < len(rows) else end
     return DoseDays(patient[starts], day[starts], end.astype(np.int32), rows[starts])
 
 
@@ -177,7 +187,8 @@ def _running_end(days: DoseDays, new_patient: Array) -> NDArray[np.int64]:
     if bool((days.end == days.day).all()):
         return days.end.astype(np.int64)
     segment = np.cumsum(new_patient).astype(np.int64) << 32
-    return np.maximum.accumulate(segment + days.end.astype(np.int64)) - segment
+    running: NDArray[np.int64] = np.maximum.accumulate(segment + days.end.astype(np.int64)) - segment
+    return running
 
 
 def _protocol_of(starts: Array, days: DoseDays, doses: Doses, rule: Yardstick) -> NDArray[np.int16]:
@@ -187,7 +198,11 @@ def _protocol_of(starts: Array, days: DoseDays, doses: Doses, rule: Yardstick) -
     tied = np.flatnonzero(_more_routes(rows, doses))
     for i in tied:
         row = best = rows[i]
-        while row < len(doses.patient) and doses.patient[row] == doses.patient[best] and doses.day[row] == doses.day[best]:
+        while (
+            row < len(doses.patient)
+            and doses.patient[row] == doses.patient[best]
+            and doses.day[row] == doses.day[best]
+        ):
             if rule.route_rank[doses.route[row]] < rule.route_rank[doses.route[best]]:
                 best = row
             row += 1
@@ -198,11 +213,19 @@ def _protocol_of(starts: Array, days: DoseDays, doses: Doses, rule: Yardstick) -
 
 def _more_routes(rows: Array, doses: Doses) -> NDArray[np.bool_]:
     after = np.minimum(rows + 1, max(len(doses.patient) - 1, 0))
-    return (after > rows) & (doses.patient[after] == doses.patient[rows]) & (doses.day[after] == doses.day[rows])
+    same_patient = doses.patient[after] == doses.patient[rows]
+    more: NDArray[np.bool_] = (after > rows) & same_patient & (doses.day[after] == doses.day[rows])
+    return more
 
 
 def _describe(
-    starts: Array, protocol: Array, days: DoseDays, doses: Doses, rule: Yardstick, covered: Array, observed_from: Array
+    starts: Array,
+    protocol: Array,
+    days: DoseDays,
+    doses: Doses,
+    rule: Yardstick,
+    covered: Array,
+    observed_from: Array,
 ) -> Courses:
     stops = np.append(starts[1:], len(days.patient)).astype(np.int64)
     patient, first = days.patient[starts], days.day[starts]
@@ -232,12 +255,13 @@ def _doses_by(starts: Array, stops: Array, days: DoseDays, until: Array) -> NDAr
     counted = np.zeros(len(days.day) + 1, dtype=np.int64)
     inside = days.day <= np.repeat(until, stops - starts)
     np.cumsum(inside, out=counted[1:])
-    return counted[stops] - counted[starts]
+    found: NDArray[np.int64] = counted[stops] - counted[starts]
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class Baselines:
-    """One row per course for one instrument, in the courses' order; `index` counts the eligible ones, from 1."""
+    """One row per course for one instrument, in the courses' order; `index` counts eligible ones, from 1."""
 
     ticks: NDArray[np.int32]
     diagnosis: NDArray[np.int8]
@@ -248,10 +272,16 @@ class Baselines:
     @property
     def found(self) -> NDArray[np.bool_]:
         """Whether the course has a baseline, whatever the gate says."""
-        return self.ticks != MISSING
+        known: NDArray[np.bool_] = self.ticks != MISSING
+        return known
 
 
-REASONS = ("eligible", "start_not_observed", "no_baseline", "below_gate")  # then entry:<column>, in the plan's order
+REASONS = (
+    "eligible",
+    "start_not_observed",
+    "no_baseline",
+    "below_gate",
+)  # then entry:<column>, in the plan's order
 
 
 def baselines(
@@ -268,7 +298,9 @@ def baselines(
     found = position >= 0
     safe = np.where(found, position, 0)
     if len(patient):
-        found &= (patient[safe] == courses.patient) & (time[safe] >= 2 * (courses.first - plan.baseline.within_days))
+        found &= (patient[safe] == courses.patient) & (
+            time[safe] >= 2 * (courses.first - plan.baseline.within_days)
+        )
     value = np.full(len(courses), MISSING, dtype=np.int32)
     value[found] = ticks[safe[found]]
     diagnosis = np.full(len(courses), -1, dtype=np.int8)
@@ -319,5 +351,5 @@ class Moments:
         return np.searchsorted(self.keys, self._pack(patient, time), side="left")
 
     def last_by(self, patient: Array, time: Array) -> NDArray[np.int64]:
-        """Position of the last pair at or before each (patient, time), of whichever patient it is; -1 if none."""
+        """Position of the last pair at or before each (patient, time), whoever's it is; -1 if none."""
         return np.searchsorted(self.keys, self._pack(patient, time), side="right") - 1

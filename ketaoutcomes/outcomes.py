@@ -28,7 +28,9 @@ STATES = (
     "excluded:zero_baseline",
     "excluded:no_baseline_diagnosis",
 )
-MET, NOT_MET, CARRIED_MET, CARRIED_NOT_MET, UNSCORED, NOT_DUE, NOT_SCHEDULED, ZERO_BASELINE, NO_DIAGNOSIS = range(9)
+MET, NOT_MET, CARRIED_MET, CARRIED_NOT_MET, UNSCORED, NOT_DUE, NOT_SCHEDULED, ZERO_BASELINE, NO_DIAGNOSIS = (
+    range(9)
+)
 KINDS = ("current", "ever", "sustained")
 
 
@@ -47,7 +49,9 @@ class Judged:
     moments: Moments
 
 
-def judged(scores: Scores, courses: Courses, base: Baselines, *, variable: str, ordinal: int, patients: int) -> Judged:
+def judged(
+    scores: Scores, courses: Courses, base: Baselines, *, variable: str, ordinal: int, patients: int
+) -> Judged:
     """The scores that exist for a variable, with the baseline of each patient's headline course."""
     values = scores.ticks if variable == "score" else scores.diagnosis.astype(np.int32)
     exists = scores.ticks != MISSING if variable == "score" else scores.diagnosis >= 0
@@ -57,12 +61,16 @@ def judged(scores: Scores, courses: Courses, base: Baselines, *, variable: str, 
         patient, time, value = scores.patient[exists], scores.time[exists], values[exists]
     rows = np.flatnonzero(base.index == ordinal)
     baseline = np.full(patients, MISSING, dtype=np.int32)
-    baseline[courses.patient[rows]] = (base.ticks if variable == "score" else base.diagnosis.astype(np.int32))[rows]
+    baseline[courses.patient[rows]] = (
+        base.ticks if variable == "score" else base.diagnosis.astype(np.int32)
+    )[rows]
     return Judged(patient, time, value, baseline, rows, Moments(patient, time))
 
 
-def excluded(criterion: Criterion, j: Judged, courses: Courses, w: Windows, ticks: int) -> NDArray[np.int8] | None:
-    """The state of courses the criterion cannot judge whatever comes: zero baselines, no baseline diagnosis."""
+def excluded(
+    criterion: Criterion, j: Judged, courses: Courses, w: Windows, ticks: int
+) -> NDArray[np.int8] | None:
+    """The state of courses the criterion can never judge: a zero baseline, no diagnosis at baseline."""
     baseline = j.baseline[courses.patient[w.course]]
     if criterion.variable == "diagnosis":
         return np.where(baseline != 1, NO_DIAGNOSIS, -1).astype(np.int8)
@@ -73,7 +81,13 @@ def excluded(criterion: Criterion, j: Judged, courses: Courses, w: Windows, tick
 
 
 def states(
-    block: Block, w: Windows, j: Judged, criterion: Criterion, ticks: int, kinds: tuple[str, ...], picks: Picks | None = None
+    block: Block,
+    w: Windows,
+    j: Judged,
+    criterion: Criterion,
+    ticks: int,
+    kinds: tuple[str, ...],
+    picks: Picks | None = None,
 ) -> dict[str, NDArray[np.int8]]:
     """The state of every window, one array of codes into STATES per kind.
 
@@ -125,5 +139,10 @@ def _confirming(w: Windows, j: Judged, picks: Picks) -> NDArray[np.int64]:
     at = np.where(scored, picks.judged, 0)
     later = j.moments.first_from(j.patient[at], 2 * ((j.time[at] >> 1).astype(np.int64) + CONFIRM_AFTER))
     safe = np.minimum(later, len(j.patient) - 1)
-    fine = scored & (later < len(j.patient)) & (j.patient[safe] == j.patient[at]) & (j.time[safe] <= w.sustain_hi)
+    fine = (
+        scored
+        & (later < len(j.patient))
+        & (j.patient[safe] == j.patient[at])
+        & (j.time[safe] <= w.sustain_hi)
+    )
     return np.where(fine, safe, -1)

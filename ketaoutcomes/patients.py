@@ -11,10 +11,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from ketaoutcomes.assembly import Doses, Scores, text_codes
-from ketaoutcomes.courses import NEVER, Baselines, Courses, Yardstick, baselines, dose_days, find_courses, yardstick
+from ketaoutcomes.courses import (
+    NEVER,
+    Baselines,
+    Courses,
+    Yardstick,
+    baselines,
+    dose_days,
+    find_courses,
+    yardstick,
+)
 from ketaoutcomes.outcomes import Judged, judged
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.windows import Block
@@ -61,7 +69,11 @@ def settle(cohort: Cohort, plan: Plan, as_of: str | None) -> Setting:
     """Resolve everything that depends on the whole cohort. Raises `PlanError` with the line to write."""
     people = cohort.people
     if plan.scores != cohort.plan.scores:
-        raise PlanError(lines=["[scores] differs from the plan the cohort was read with; read the input again with this plan"])
+        raise PlanError(
+            lines=[
+                "[scores] differs from the plan the cohort was read with; read the input again with this plan"
+            ]
+        )
     text, cut = _records_end(cohort, plan, as_of)
     stated = people["protocol"].tolist() if "protocol" in people else [None] * len(people)
     stated = [name if isinstance(name, str) else None for name in stated]
@@ -76,13 +88,19 @@ def _start_days(cohort: Cohort) -> NDArray[np.int64]:
 def _records_end(cohort: Cohort, plan: Plan, as_of: str | None) -> tuple[str, NDArray[np.int64]]:
     people = cohort.people
     far = np.full(len(people), NEVER - 1, dtype=np.int64)
-    stated = people["cut_day"].to_numpy(dtype=np.float64) if "cut_day" in people else np.full(len(people), np.nan)
+    stated = (
+        people["cut_day"].to_numpy(dtype=np.float64) if "cut_day" in people else np.full(len(people), np.nan)
+    )
     if cohort.dates != "offsets":
         day = last_date(cohort) if as_of is None else parse_as_of(as_of)
         cut = int(np.datetime64(day, "D").astype(np.int64)) - _start_days(cohort)
         return day, np.minimum(cut, np.where(np.isnan(stated), far, np.nan_to_num(stated)).astype(np.int64))
     if as_of is not None:
-        raise PlanError(lines=["as_of is a calendar date, and these records hold day offsets only; give people.cut_day instead"])
+        raise PlanError(
+            lines=[
+                "as_of is a calendar date, and these records hold day offsets; give people.cut_day instead"
+            ]
+        )
     if plan.population.complete:
         return "complete", far
     if len(people) and not np.isnan(stated).any():
@@ -123,7 +141,9 @@ def _observed_from(cohort: Cohort, plan: Plan) -> NDArray[np.int64]:
     result = np.full(len(people), UNOBSERVED, dtype=np.int64)
     if isinstance(stated, str) and stated:
         if cohort.dates == "offsets":
-            raise PlanError(lines=["[population] observed_from is a date, and these records hold day offsets only"])
+            raise PlanError(
+                lines=["[population] observed_from is a date, and these records hold day offsets only"]
+            )
         result = int(np.datetime64(stated, "D").astype(np.int64)) - _start_days(cohort)
     elif isinstance(stated, int):
         result[:] = stated
@@ -136,8 +156,16 @@ def _observed_from(cohort: Cohort, plan: Plan) -> NDArray[np.int64]:
 def _admitted(cohort: Cohort, plan: Plan) -> tuple[NDArray[np.bool_], ...]:
     missing = [rule.column for rule in plan.population.entry if rule.column not in cohort.people]
     if missing:
-        raise PlanError(lines=[f"[population] entry names column {column!r}, which people does not have" for column in missing])
-    return tuple(cohort.people[rule.column].astype(object).isin(rule.values).to_numpy() for rule in plan.population.entry)
+        raise PlanError(
+            lines=[
+                f"[population] entry names column {column!r}, which people does not have"
+                for column in missing
+            ]
+        )
+    return tuple(
+        cohort.people[rule.column].astype(object).isin(rule.values).to_numpy()
+        for rule in plan.population.entry
+    )
 
 
 class Patients:
@@ -162,7 +190,11 @@ class Patients:
         if len(self) == len(self.setting.cohort.patients):
             return whole
         a, b = np.searchsorted(whole.patient, [self.low, self.high])
-        arrays = {name: getattr(whole, name)[a:b] for name in whole.__dataclass_fields__ if name not in ("routes", "units", "sites")}
+        arrays = {
+            name: getattr(whole, name)[a:b]
+            for name in whole.__dataclass_fields__
+            if name not in ("routes", "units", "sites")
+        }
         arrays["patient"] = arrays["patient"] - np.int32(self.low)
         return replace(whole, **arrays)
 
@@ -171,7 +203,15 @@ class Patients:
         whole = self.setting.cohort.score_records.get(instrument)
         if whole is None:
             none = np.array([], dtype=np.int32)
-            return Scores(none, none, none, none.astype(np.int8), none.astype(bool), none.astype(np.int8), none.astype(np.int8))
+            return Scores(
+                none,
+                none,
+                none,
+                none.astype(np.int8),
+                none.astype(bool),
+                none.astype(np.int8),
+                none.astype(np.int8),
+            )
         if len(self) == len(self.setting.cohort.patients):
             return whole
         a, b = np.searchsorted(whole.patient, [self.low, self.high])
@@ -218,21 +258,9 @@ class Patients:
         if key not in self._judged:
             self._judged[key] = judged(
                 self.scores(instrument), self.courses, self.baselines(instrument),
-                variable=variable, ordinal=ordinal(self.plan.population.courses), patients=len(self),
+                variable=variable, ordinal=self.plan.population.ordinal, patients=len(self),
             )  # fmt: skip
         return self._judged[key]
-
-
-ORDINALS = ("first", "second", "third", "fourth", "fifth")
-
-
-def ordinal(word: str) -> int:
-    """Which eligible course of a person is judged.
-
-    >>> ordinal("second")
-    2
-    """
-    return ORDINALS.index(word) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,7 +287,7 @@ class Grouping:
 
 
 def grouping(p: Patients, by: Sequence[str]) -> Grouping:
-    """Group a block's courses and patients by people columns and by the course's own route, unit, protocol, site, start quarter."""
+    """Group courses and patients by people columns or the course's route, unit, protocol, site, quarter."""
     labels: list[tuple[str, ...]] = []
     of_course = np.zeros(len(p.courses), dtype=np.int64)
     of_patient = np.zeros(len(p), dtype=np.int64)
@@ -270,7 +298,9 @@ def grouping(p: Patients, by: Sequence[str]) -> Grouping:
         labels.append((*names, BLANK_LABEL, NO_COURSE))
         course = np.where(course < 0, len(names), course)
         of_course = of_course * len(labels[-1]) + course
-        of_patient = of_patient * len(labels[-1]) + np.where(patient == -2, len(names) + 1, np.where(patient < 0, len(names), patient))
+        of_patient = of_patient * len(labels[-1]) + np.where(
+            patient == -2, len(names) + 1, np.where(patient < 0, len(names), patient)
+        )
     return Grouping(tuple(by), tuple(labels), of_course, of_patient)
 
 
@@ -317,7 +347,9 @@ def _sites(p: Patients, person: Array, names: tuple[str, ...]) -> tuple[Array, t
 
 def _quarters(p: Patients) -> tuple[Array, tuple[str, ...]]:
     if p.setting.cohort.dates == "offsets":
-        raise PlanError(lines=["by='start_quarter' needs calendar dates, and these records hold day offsets only"])
+        raise PlanError(
+            lines=["by='start_quarter' needs calendar dates, and these records hold day offsets only"]
+        )
     month = calendar_month(p, p.courses.patient, p.courses.first)
     quarter = month // 3
     low = int(quarter.min()) if len(quarter) else 0

@@ -75,7 +75,9 @@ def rates(
     confidence = level or float(plan["rates"]["level"])
     wanted = as_tuple(tally.header.criteria if criteria is None else criteria)
     cells = tally.points
-    cells = cells[(cells["axis"] == at) & cells["criterion"].isin(wanted) & cells["kind"].isin(as_tuple(kind))]
+    cells = cells[
+        (cells["axis"] == at) & cells["criterion"].isin(wanted) & cells["kind"].isin(as_tuple(kind))
+    ]
     frame = _layout(tally, plan, at, cells, wanted, as_tuple(kind))
     counts = _counts(frame, cells, [*tally.header.by, "criterion", "kind", "point"])
     parts = [_analysed(frame, counts, name, tally, method, confidence) for name in as_tuple(analysis)]
@@ -90,33 +92,54 @@ def rates(
 
 
 def _layout(
-    tally: Tally, plan: dict[str, Any], axis: str, cells: pd.DataFrame, criteria: Sequence[str], kinds: Sequence[str]
+    tally: Tally,
+    plan: dict[str, Any],
+    axis: str,
+    cells: pd.DataFrame,
+    criteria: Sequence[str],
+    kinds: Sequence[str],
 ) -> pd.DataFrame:
     """One row per group, criterion, kind and point of the plan, whether or not anyone stands there."""
     by = list(tally.header.by)
-    groups = cells[by].drop_duplicates().sort_values(by) if by else pd.DataFrame(index=[0])
+    groups = cells[by].drop_duplicates().sort_values(by).to_dict("records") if by else [{}]
     rows = []
     of = {name: plan["definitions"]["criteria"][name]["instrument"] for name in criteria}
     months = _months(tally, cells) if axis == "month" else ()
     without = cells[cells["state"].isin(NO_POINT)]
-    for g, group in enumerate(groups.to_dict("records")):
+    for g, group in enumerate(groups):
         points = months if axis == "month" else points_of(plan, axis, group.get("protocol"))
         reason = ""
         if not points or group.get("protocol") == "none":
             mine = without
             for column in by:
                 mine = mine[mine[column] == group[column]]
-            points, reason = ("",), next(iter(mine["state"]), "no_dates" if axis == "month" else "judged_by_week_only")
+            points, reason = (
+                ("",),
+                next(iter(mine["state"]), "no_dates" if axis == "month" else "judged_by_week_only"),
+            )
             if axis == "week":
                 points, reason = points_of(plan, axis, None), ""
         for c, name in enumerate(criteria):
             for k, one in enumerate(kinds):
                 for i, point in enumerate(points):
                     rows.append(
-                        {**group, "axis": axis, "instrument": of[name], "criterion": name, "kind": one, "point": point,
-                         "_group": g, "_criterion": c, "_kind": k, "_point": i, "_reason": reason}
+                        {**group, "axis": axis, "instrument": of[name], "criterion": name, "kind": one,
+                         "point": point, "_reason": reason,
+                         "_group": g, "_criterion": c, "_kind": k, "_point": i}
                     )  # fmt: skip
-    names = [*by, "axis", "instrument", "criterion", "kind", "point", "_group", "_criterion", "_kind", "_point", "_reason"]
+    names = [
+        *by,
+        "axis",
+        "instrument",
+        "criterion",
+        "kind",
+        "point",
+        "_group",
+        "_criterion",
+        "_kind",
+        "_point",
+        "_reason",
+    ]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -133,12 +156,18 @@ def _months(tally: Tally, cells: pd.DataFrame) -> tuple[str, ...]:
 def _counts(frame: pd.DataFrame, cells: pd.DataFrame, keys: list[str]) -> dict[str, Array]:
     """For every row of the layout, the counts that rates are made of. A hidden part makes its sums NaN."""
     index = pd.MultiIndex.from_frame(frame[keys])
-    at = index.get_indexer(pd.MultiIndex.from_frame(cells[keys])) if len(frame) and len(cells) else np.array([], int)
+    at = (
+        index.get_indexer(pd.MultiIndex.from_frame(cells[keys]))
+        if len(frame) and len(cells)
+        else np.array([], int)
+    )
     inside = at >= 0
     cells, at = cells[inside], at[inside]
     n = cells["n"].to_numpy(dtype=np.float64)
     state, given = cells["state"].to_numpy(dtype=object), cells["given"].to_numpy(dtype=object)
-    due = np.array([s not in (NOT_DUE, *NO_POINT) and not str(s).startswith("excluded:") for s in state], dtype=bool)
+    due = np.array(
+        [s not in (NOT_DUE, *NO_POINT) and not str(s).startswith("excluded:") for s in state], dtype=bool
+    )
     scheduled = due & (state != NOT_SCHEDULED)
 
     def total(mask: Array, doubt: Array | None = None) -> Array:
@@ -185,22 +214,41 @@ def _analysed(
     hidden = (np.isnan(n) | np.isnan(met)) & (reason == "")
     reason[hidden] = "hidden"
     empty = (n == 0) & (reason == "")
-    nobody = np.where(counts["scheduled"] == 0, np.where(counts["due"] > 0, "not_scheduled", "nobody_due"), "nobody_scored")
+    nobody = np.where(
+        counts["scheduled"] == 0, np.where(counts["due"] > 0, "not_scheduled", "nobody_due"), "nobody_scored"
+    )
     reason[empty] = nobody[empty]
     safe = (n > 0) & ~hidden
     low, high = interval(np.where(safe, met, np.nan), np.where(safe, n, np.nan), method, level)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(safe, met / n, np.nan)
     return table.assign(
-        due=due, given=given, assessed=counts["assessed"], met=met, n=n, rate=rate, low=low, high=high, reason=reason
+        due=due,
+        given=given,
+        assessed=counts["assessed"],
+        met=met,
+        n=n,
+        rate=rate,
+        low=low,
+        high=high,
+        reason=reason,
     )
 
 
 def _grouped(table: pd.DataFrame, by: Sequence[str], keys: Sequence[str], count: str = "n") -> pd.DataFrame:
     """Counts summed over the given columns; a hidden part makes its sum NaN."""
-    columns = [*by, *keys]
-    result = table.groupby(columns, sort=True, dropna=False, observed=True)[count].agg(lambda n: n.sum(skipna=False))
-    return result.reset_index()
+    return _summed(table, [*by, *keys], [count])
+
+
+def _summed(table: pd.DataFrame, columns: Sequence[str], counts: Sequence[str]) -> pd.DataFrame:
+    grouped = table.groupby(list(columns), sort=True, dropna=False, observed=True)
+    group = grouped.ngroup().to_numpy()
+    result = grouped.size().reset_index()[list(columns)]
+    for count in counts:
+        total = np.zeros(len(result))
+        np.add.at(total, group, table[count].to_numpy(dtype=np.float64))  # numpy keeps NaN, pandas skips it
+        result[count] = total
+    return result
 
 
 def flow(tally: Tally) -> pd.DataFrame:
@@ -211,10 +259,14 @@ def flow(tally: Tally) -> pd.DataFrame:
     """
     table = tally.flow
     steps = ~table["step"].str.startswith("session:") & (table["step"] != "measured")
-    return table.loc[steps, [*tally.header.by, "unit", "instrument", "step", "reason", "n", "people"]].reset_index(drop=True)
+    return table.loc[
+        steps, [*tally.header.by, "unit", "instrument", "step", "reason", "n", "people"]
+    ].reset_index(drop=True)
 
 
-def retention(tally: Tally, *, interval_method: str | None = None, level: float | None = None) -> pd.DataFrame:
+def retention(
+    tally: Tally, *, interval_method: str | None = None, level: float | None = None
+) -> pd.DataFrame:
     """Who reached each session, from doses alone: first courses that are due, by protocol.
 
     Columns: the grouping (with protocol), session, planned_day (the protocol's), median_day (of those who
@@ -235,7 +287,9 @@ def retention(tally: Tally, *, interval_method: str | None = None, level: float 
     days["session"] = days["session"].astype("int64")
     frame = frame.merge(days[[*by, "session", "median_day"]], on=[*by, "session"], how="left")
     planned = plan["definitions"]["protocols"]
-    frame["planned_day"] = [planned[p]["planned_days"][k - 1] for p, k in zip(frame["protocol"], frame["session"], strict=True)]
+    frame["planned_day"] = [
+        planned[p]["planned_days"][k - 1] for p, k in zip(frame["protocol"], frame["session"], strict=True)
+    ]
     return _with_rate(frame, "reached", "due", plan, interval_method, level)[
         [*by, "session", "planned_day", "median_day", "due", "reached", "rate", "low", "high"]
     ]
@@ -265,7 +319,7 @@ _AT_LEAST = {
 
 
 def measured(tally: Tally, *, interval_method: str | None = None, level: float | None = None) -> pd.DataFrame:
-    """The measurement cascade: of first courses that are due, who has a baseline, any later score, an end score.
+    """The measurement cascade: of first courses due, who has a baseline, any later score, an end score.
 
     Columns: the grouping, instrument, step, n, of (all that are due), rate, low, high.
     """
@@ -316,7 +370,9 @@ def timing(tally: Tally) -> pd.DataFrame:
     table = median(tally, "days_since_dose").rename(columns={"point": "session", "median": "median_days"})
     table["session"] = table["session"].astype("int64")
     by = list(tally.header.by)
-    return table[[*by, "instrument", "session", "n", "median_days"]].sort_values([*by, "instrument", "session"], ignore_index=True)
+    return table[[*by, "instrument", "session", "n", "median_days"]].sort_values(
+        [*by, "instrument", "session"], ignore_index=True
+    )
 
 
 def trajectory(tally: Tally, variable: str = "score") -> pd.DataFrame:
@@ -327,17 +383,25 @@ def trajectory(tally: Tally, variable: str = "score") -> pd.DataFrame:
     """
     plan = _plan(tally)
     by = [*tally.header.by, "instrument", "axis", "point"]
-    table = tally.values[tally.values["variable"].isin([variable, "baseline"] if variable == "score" else [variable])]
+    table = tally.values[
+        tally.values["variable"].isin([variable, "baseline"] if variable == "score" else [variable])
+    ]
     n = table["n"].to_numpy(dtype=np.float64)
     value = table["value"].to_numpy(dtype=np.float64)
     table = table.assign(n=n, total=n * value, squares=n * value * value)
-    sums = table.groupby(by, sort=True, observed=True)[["n", "total", "squares"]].agg(lambda s: s.sum(skipna=False)).reset_index()
-    ticks = sums["instrument"].map(lambda name: plan["definitions"]["instruments"][name]["ticks"]).to_numpy(dtype=np.float64)
+    sums = _summed(table, by, ["n", "total", "squares"])
+    ticks = (
+        sums["instrument"]
+        .map(lambda name: plan["definitions"]["instruments"][name]["ticks"])
+        .to_numpy(dtype=np.float64)
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = sums["total"] / sums["n"]
         spread = np.sqrt(np.maximum(sums["squares"] - sums["n"] * mean * mean, 0) / (sums["n"] - 1))
     sums["mean"], sums["sd"] = mean / ticks, spread / ticks
     place = sums["point"].map(lambda point: int(point) if str(point).isdigit() else 0)
     axis = sums["axis"].map({"baseline": 0, "session": 1, "week": 2, "end": 3})
-    sums = sums.assign(_axis=axis, _place=place).sort_values([*tally.header.by, "instrument", "_axis", "_place"], kind="stable")
+    sums = sums.assign(_axis=axis, _place=place).sort_values(
+        [*tally.header.by, "instrument", "_axis", "_place"], kind="stable"
+    )
     return sums[[*by, "n", "mean", "sd"]].reset_index(drop=True)

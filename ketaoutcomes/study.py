@@ -9,24 +9,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes import results
-from ketaoutcomes.cohort import Cohort, labelled
-from ketaoutcomes.counting import Request, count, judge_all, point_labels, row_flow
-from ketaoutcomes.courses import NEVER, REASONS
+from ketaoutcomes import good_time, good_time_counts, results
+from ketaoutcomes.adequacy import basis_of
+from ketaoutcomes.assembly import labelled
+from ketaoutcomes.cohort import Cohort
+from ketaoutcomes.counting import Request, count, instruments_of, judge_all, point_labels, row_flow
+from ketaoutcomes.courses import NEVER, REASONS, Moments
 from ketaoutcomes.definitions import MISSING, DefinitionError
 from ketaoutcomes.outcomes import KINDS, STATES
-from ketaoutcomes.patients import Patients, Setting, ordinal, settle
+from ketaoutcomes.patients import Patients, Setting, settle
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.results import as_tuple
 from ketaoutcomes.tables import empty
-from ketaoutcomes.tallies import KEYS, Header, Tally, summed
+from ketaoutcomes.tallies import KEYS, Header, Tally, make
 from ketaoutcomes.windows import windows
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 AXES = ("session", "week", "end", "month")
 Names = str | Sequence[str] | None
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ketaoutcomes.definitions import Criterion
+    from ketaoutcomes.windows import Picks, Windows
 
 
 class Study:
@@ -72,21 +77,23 @@ class Study:
     @cached_property
     def courses(self) -> pd.DataFrame:
         """One row per patient and course; columns as declared for `courses`."""
-        return pd.concat([_courses_table(p) for p in self._blocks], ignore_index=True)
+        return _stacked("courses", [_courses_table(p) for p in self._blocks])
 
     @cached_property
     def baselines(self) -> pd.DataFrame:
         """One row per patient, course and instrument; columns as declared for `baselines`."""
         parts = [_baselines_table(p, name) for p in self._blocks for name in self.plan.instruments]
-        table = pd.concat(parts, ignore_index=True) if parts else empty("baselines")
-        return table.sort_values(["patient", "course", "instrument"], kind="stable", ignore_index=True)
+        return _stacked("baselines", parts).sort_values(
+            ["patient", "course", "instrument"], kind="stable", ignore_index=True
+        )
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
         """One row per score after the first dose of a course; columns as declared for `outcomes`."""
         parts = [_outcomes_table(p, name) for p in self._blocks for name in self.plan.instruments]
-        table = pd.concat(parts, ignore_index=True) if parts else empty("outcomes")
-        return table.sort_values(["patient", "course", "instrument", "day", "timing"], kind="stable", ignore_index=True)
+        return _stacked("outcomes", parts).sort_values(
+            ["patient", "course", "instrument", "day", "timing"], kind="stable", ignore_index=True
+        )
 
     def points(self, *, at: Names = AXES, criteria: Names = None, kind: Names = "current") -> pd.DataFrame:
         """The state of every eligible headline course at every point: who is missing, and why.
@@ -96,18 +103,43 @@ class Study:
         """
         axes, names, kinds = self._axes(at), self._criteria(criteria), self._kinds(kind)
         parts = [_points_table(p, axis, names, kinds) for p in self._blocks for axis in axes]
-        return pd.concat(parts, ignore_index=True) if parts else empty("points")
+        return _stacked("points", parts)
+
+    def good_time(
+        self, criteria: Names = None, *, basis: str | None = None, clock: str | None = None
+    ) -> pd.DataFrame:
+        """Whether each eligible course has had long enough at a dose that could have worked.
+
+        One row per course and criterion (default: the plan's response); columns as declared for `good_time`.
+        `basis` (target, fixed, or maximum: circular, for notebooks only) and `clock` (cumulative, doses,
+        first_reach, contiguous) replace the plan's. Describes exposure, not cause: not a reason to raise,
+        prolong or stop a dose. Raises `PlanError` where the last day on record is not known.
+        """
+        chosen = good_time.check_asked(self._setting, basis, clock)
+        names = (self.plan.good_time.criterion,) if criteria is None else self._criteria(criteria)
+        wanted = [self.plan.definitions.criterion(name) for name in names]
+        parts = [good_time.table(p, criterion, chosen, clock) for p in self._blocks for criterion in wanted]
+        table = pd.concat(parts, ignore_index=True)
+        keys = ["patient", "course", "instrument", "criterion"]
+        return table.sort_values(keys, kind="stable", ignore_index=True)
 
     # The counts, and what is computed from them.
 
     def tally(
-        self, *, by: Names = None, at: Names = AXES, criteria: Names = None, kind: Names = KINDS, tables: Sequence[str] = tuple(KEYS)
+        self,
+        *,
+        by: Names = None,
+        at: Names = AXES,
+        criteria: Names = None,
+        kind: Names = KINDS,
+        tables: Sequence[str] = tuple(KEYS),
     ) -> Tally:
         """Counts of this study by one grouping, from which every published number is computed.
 
         `by` names people columns, or the course's own route, unit, protocol, site and start_quarter. Where
         the axes include sessions, protocol leads the grouping, because a session is a session of a protocol.
-        Tallies of other patients under the same plan, as-of day and grouping add to this one.
+        Tallies of other patients under the same plan, as-of day and grouping add to this one. With
+        "good_time" among the tables, good time is counted as well, by the plan's response and clock.
         """
         axes = self._axes(at)
         names = self._criteria(criteria)
@@ -115,19 +147,24 @@ class Study:
         if "session" in axes and "protocol" not in grouping:
             grouping = ("protocol", *grouping)
         request = Request(grouping, axes, names, self._kinds(kind), tuple(tables))
+        basis = basis_of(self.cohort, self.plan) if "good_time" in tables else ""
         parts: dict[str, list[pd.DataFrame]] = {name: [] for name in KEYS}
         for p in self._setting.blocks() if "_blocks" not in self.__dict__ else self._blocks:
             for name, found in count(p, request).items():
                 parts[name] += found
+            if "good_time" in tables:
+                for name, found in good_time_counts.count(p, grouping, basis).items():
+                    parts[name] += found
         if "flow" in tables:
             parts["flow"].append(row_flow(self.cohort.ledger, grouping))
         plan = self._plan_with(names)
         header = Header(
-            plan=plan.canonical(), plan_hash=plan.hash, as_of=self.as_of, by=grouping, axes=axes, criteria=names,
-            kinds=request.kinds, courses=self.plan.population.courses, dates=self.cohort.dates,
+            plan=plan.canonical(), plan_hash=plan.hash, as_of=self.as_of, by=grouping, axes=axes,
+            criteria=names, kinds=request.kinds, courses=self.plan.population.courses,
+            basis=basis, dates=self.cohort.dates,
             sources=tuple(sorted(source.sha256 for source in self.cohort.sources)),
         )  # fmt: skip
-        return Tally(header, **{name: summed(name, parts[name], grouping) for name in KEYS})
+        return make(header, parts)
 
     def rates(
         self,
@@ -142,10 +179,10 @@ class Study:
     ) -> pd.DataFrame:
         """Response, remission and other rates at each session, week, end of induction or month.
 
-        One row per group, criterion, kind, analysis and point; columns as declared for `rates`. `at="session"`
-        is always by protocol. `analysis`: nri (missing = not met; the headline), observed (of those scored),
-        locf (legacy). `kind`: current, ever or sustained. Intervals are Wilson 95 % unless the plan or
-        `interval` (exact, jeffreys) and `level` say otherwise.
+        One row per group, criterion, kind, analysis and point; columns as declared for `rates`.
+        `at="session"` is always by protocol. `analysis`: nri (missing = not met; the headline), observed (of
+        those scored), locf (legacy). `kind`: current, ever or sustained. Intervals are Wilson 95 % unless the
+        plan or `interval` (exact, jeffreys) and `level` say otherwise.
         """
         counted = self.tally(by=by, at=at, criteria=criteria, kind=kind or "current", tables=("points",))
         return results.rates(
@@ -154,7 +191,7 @@ class Study:
         )  # fmt: skip
 
     def flow(self, *, by: Names = None) -> pd.DataFrame:
-        """Every input row, patient and course accounted for, with reasons; within a step they add up to all."""
+        """Every input row, patient and course accounted for, with reasons that add up within each step."""
         return results.flow(self.tally(by=by, at="end", tables=("flow",)))
 
     def retention(self, *, by: Names = None) -> pd.DataFrame:
@@ -182,7 +219,7 @@ class Study:
         return _known(as_tuple(kind or KINDS), KINDS, "kind")
 
     def _criteria(self, names: Names) -> tuple[str, ...]:
-        """Full criterion names in the plan's order; a bare name means every instrument that has it and was recorded."""
+        """Full criterion names; a bare name means every instrument that has it and was recorded."""
         if names is None:
             wanted: Iterable[str] = self.plan.criteria.primary
         else:
@@ -197,17 +234,21 @@ class Study:
         return recorded if len(found) > 1 else list(found)
 
     def _plan_with(self, names: Sequence[str]) -> Plan:
-        """The plan, naming also the criteria asked for beyond it, so that a Tally's header defines them all."""
+        """The plan, also naming criteria asked for beyond it, so that a Tally's header defines them all."""
         known = (*self.plan.criteria.primary, *self.plan.criteria.also)
         extra = tuple(sorted(set(names) - set(known)))
         if not extra:
             return self.plan
         from dataclasses import replace
 
-        return self.plan.replace(criteria=replace(self.plan.criteria, also=(*self.plan.criteria.also, *extra)))
+        return self.plan.replace(
+            criteria=replace(self.plan.criteria, also=(*self.plan.criteria.also, *extra))
+        )
 
 
-def tally(cohort: Cohort, plan: Plan | None = None, *, as_of: str | None = None, by: Names = None, at: Names = AXES) -> Tally:
+def tally(
+    cohort: Cohort, plan: Plan | None = None, *, as_of: str | None = None, by: Names = None, at: Names = AXES
+) -> Tally:
     """The Tally of one cohort, or of one part of it: `sum(ko.tally(part, plan, as_of=A) for part in parts)`.
 
     Give `as_of` when parts are counted apart: each would otherwise end on its own last day.
@@ -222,10 +263,17 @@ def _known(given: tuple[str, ...], allowed: tuple[str, ...], name: str) -> tuple
     return given
 
 
+def _stacked(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Parts of one declared table as one; the declared empty table where there are no rows."""
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else empty(name)
+
+
 def _courses_table(p: Patients) -> pd.DataFrame:
     c = p.courses
-    mature = c.maturity < NEVER
-    by_patient = p.setting.cohort.people["site"].to_numpy(dtype=object) if "site" in p.setting.cohort.people else None
+    by_patient = (
+        p.setting.cohort.people["site"].to_numpy(dtype=object) if "site" in p.setting.cohort.people else None
+    )
     site = labelled(c.site, p.doses.sites)
     if by_patient is not None:
         site = np.where(c.site < 0, by_patient[p.low : p.high][c.patient], site)
@@ -240,17 +288,19 @@ def _courses_table(p: Patients) -> pd.DataFrame:
             "unit": labelled(c.unit, p.doses.units),
             "site": site,
             "first_day": c.first.astype(np.int64),
-            "induction_end": pd.array(c.last_induction.astype(np.int64), dtype="Int64"),
+            "induction_end": _whole(c.last_induction, visits > 0),
             "last_day": c.last_end.astype(np.int64),
             "sessions": c.stop - c.start,
             "induction_sessions": c.inducted.astype(np.int64),
             "ended": (c.last_end.astype(np.int64) + c.gap < cut) & (c.gap < NEVER),
-            "due_day": pd.array(c.first.astype(np.int64) + c.maturity, dtype="Int64"),
+            "due_day": _whole(c.first.astype(np.int64) + c.maturity, c.maturity < NEVER),
         }
-    ).assign(
-        induction_end=lambda t: t["induction_end"].mask(visits == 0),
-        due_day=lambda t: t["due_day"].mask(~mature),
     )
+
+
+def _whole(values: Any, known: Any) -> Any:
+    """Whole numbers, blank where not known."""
+    return pd.array(np.where(known, np.asarray(values, dtype=np.float64), np.nan), dtype="Int64")
 
 
 def _points_of(ticks: Any, per_point: int) -> Any:
@@ -267,12 +317,12 @@ def _baselines_table(p: Patients, instrument: str) -> pd.DataFrame:
             "course": c.number.astype(np.int64),
             "instrument": instrument,
             "baseline": _points_of(base.ticks, ticks),
-            "baseline_day": pd.array(base.day.astype(np.int64), dtype="Int64"),
+            "baseline_day": _whole(base.day, base.found),
             "eligible": base.reason == 0,
             "reason": np.array(reasons, dtype=object)[base.reason],
             "index": base.index.astype(np.int64),
         }
-    ).assign(baseline_day=lambda t: t["baseline_day"].mask(~base.found))
+    )
 
 
 def _outcomes_table(p: Patients, instrument: str) -> pd.DataFrame:
@@ -280,8 +330,6 @@ def _outcomes_table(p: Patients, instrument: str) -> pd.DataFrame:
     s, c = p.scores(instrument), p.courses
     scored = (s.ticks != MISSING) & ((s.time >> 1) <= p.block.cut[s.patient])
     patient, time, ticks = s.patient[scored], s.time[scored].astype(np.int64), s.ticks[scored]
-    from ketaoutcomes.courses import Moments
-
     # A pre-dose score on the first day of a course belongs to the course before it, if there is one.
     at = Moments(c.patient, 2 * c.first + 1).last_by(patient, time)
     safe = np.maximum(at, 0)
@@ -306,45 +354,47 @@ def _outcomes_table(p: Patients, instrument: str) -> pd.DataFrame:
     )
 
 
-def _points_table(p: Patients, axis: str, names: Sequence[str], kinds: Sequence[str]) -> pd.DataFrame:
+def _points_table(p: Patients, axis: str, names: Sequence[str], kinds: tuple[str, ...]) -> pd.DataFrame:
+    parts: list[pd.DataFrame] = []
     if axis == "month" and p.setting.cohort.dates == "offsets":
         return empty("points")
-    parts = [empty("points")]
-    by_instrument: dict[str, list[Any]] = {}
-    for name in names:
-        criterion = p.plan.definitions.criterion(name)
-        by_instrument.setdefault(criterion.instrument, []).append(criterion)
-    for instrument, criteria in by_instrument.items():
-        rows = np.flatnonzero(p.baselines(instrument).index == ordinal(p.plan.population.courses))
+    for instrument, criteria in instruments_of(p, names).items():
+        rows = np.flatnonzero(p.baselines(instrument).index == p.plan.population.ordinal)
         for w in windows(p.block, rows, axis):
-            point, labels = point_labels(p, w)
-            for criterion, found, by_kind in judge_all(p, criteria, tuple(kinds), w):
-                j = p.judged(instrument, criterion.variable)
-                scores = p.judged(instrument, "score")
-                for kind, state in by_kind.items():
-                    names_of_states = np.array(STATES, dtype=object)[state]
-                    carried = np.isin(names_of_states, ["carried_met", "carried_not_met"])
-                    seen = np.isin(names_of_states, ["met", "not_met"])
-                    at = np.where(carried, found.carried, np.where(seen, found.judged, -1))
-                    has = at >= 0
-                    safe = np.where(has, at, 0)
-                    day = (j.time[safe] >> 1 if len(j.time) else safe).astype(np.int64)
-                    value = j.value[safe] if len(j.value) else safe
-                    per_point = p.plan.definitions.instrument(instrument).ticks if j is scores else 1
-                    parts.append(
-                        pd.DataFrame(
-                            {
-                                "patient": p.names[p.courses.patient[w.course]],
-                                "course": p.courses.number[w.course].astype(np.int64),
-                                "instrument": instrument, "criterion": criterion.name, "kind": kind, "axis": axis,
-                                "point": np.array(labels, dtype=object)[point],
-                                "given": np.where(w.given, "yes", "no"), "state": names_of_states,
-                                "day": pd.array(day, dtype="Int64"), "score": np.where(has, value / per_point, np.nan),
-                            }
-                        ).assign(day=lambda t, has=has: t["day"].mask(~has))
-                    )  # fmt: skip
-    parts = [part for part in parts if len(part)] or parts[:1]
-    return pd.concat(parts, ignore_index=True)
+            for criterion, found, by_kind in judge_all(p, criteria, kinds, w):
+                parts += [
+                    _states_table(p, w, criterion, kind, found, state) for kind, state in by_kind.items()
+                ]
+    return _stacked("points", parts)
+
+
+def _states_table(
+    p: Patients, w: Windows, criterion: Criterion, kind: str, found: Picks, state: NDArray[np.int8]
+) -> pd.DataFrame:
+    j, c = p.judged(criterion.instrument, criterion.variable), p.courses
+    names = np.array(STATES, dtype=object)[state]
+    at = np.where(np.isin(names, ["met", "not_met"]), found.judged, -1)
+    at = np.where(np.isin(names, ["carried_met", "carried_not_met"]), found.carried, at)
+    point, labels = point_labels(p, w)
+    day, score = np.full(len(w), np.nan), np.full(len(w), np.nan)
+    day[at >= 0] = j.time[at[at >= 0]] >> 1
+    unit = p.plan.definitions.instrument(criterion.instrument).ticks if criterion.variable == "score" else 1
+    score[at >= 0] = j.value[at[at >= 0]] / unit
+    return pd.DataFrame(
+        {
+            "patient": p.names[c.patient[w.course]],
+            "course": c.number[w.course].astype(np.int64),
+            "instrument": criterion.instrument,
+            "criterion": criterion.name,
+            "kind": kind,
+            "axis": w.axis,
+            "point": np.array(labels, dtype=object)[point],
+            "given": np.where(w.given, "yes", "no"),
+            "state": names,
+            "day": pd.array(day, dtype="Int64"),
+            "score": score,
+        }
+    )
 
 
 __all__ = ["AXES", "PlanError", "Study", "tally"]

@@ -63,6 +63,7 @@ TABLES: dict[str, Table] = {
             Column("days", "integer", "days the record covers: 1 for a session, more for dispensed or interval records"),
             Column("given", "integer", "how many administrations were added up"),
             Column("site", "text", "where it was given", nullable=True, optional=True),
+            Column("weight_kg", "number", "body weight that day in kilograms", nullable=True, optional=True),
         ),
         _table(
             "scores", "patient, instrument, day and timing",
@@ -147,6 +148,29 @@ TABLES: dict[str, Table] = {
             Column("score", "number", "the score judged, in points", nullable=True),
         ),
         _table(
+            "good_time", "eligible course, instrument and criterion; days count from the course's first dose",
+            PATIENT, COURSE, INSTRUMENT, CRITERION,
+            Column("protocol", "text", "the schedule the course is judged by"),
+            Column("basis", "text", "what counts as the level: target, fixed, or maximum (circular: notebooks only)"),
+            Column("level", "number", "the therapeutic dose: the target, else the level of the first dose's route and unit", nullable=True),
+            Column("reached_day", "integer", "day of the first adequate dose; blank: not reached, or not judged", nullable=True),
+            Column("response_day", "integer", "day of the first score of the course that meets the criterion", nullable=True),
+            Column("good", "integer", "good time by the as-of day, in `unit`; blank: not judged", nullable=True),
+            Column("good_at_response", "integer", "good time before the response; blank: no response, or not judged", nullable=True),
+            Column("window_1", "integer", "good time within which most who respond do", nullable=True),
+            Column("window_2", "integer", "good time of a complete trial", nullable=True),
+            Column("unit", "text", "days or doses: what the clock counts"),
+            Column("status", "text", "exactly one of not_comparable, no_level, responded_before, responded_lapsed, responded_1, responded_2, responded_later, full_trial, titrating, stopped_before, accruing, stopped_early, unassessed"),
+            Column("group", "text", "responded_before, responded_after, trial_complete, stopped_short or not_evaluable"),
+            Column("calendar_30", "text", "the plain calendar's answer on day 30, one such column per day of the plan: not_due, responded, not_responded, not_assessed"),
+            Column("calendar_60", "text", "the same on day 60"),
+            Column("titrating_days", "integer", "days covered by a dose before the level was reached", nullable=True),
+            Column("adequate_days", "integer", "days covered by an adequate dose", nullable=True),
+            Column("dipped_days", "integer", "days covered by a lower dose after the level was reached", nullable=True),
+            Column("lapsed_days", "integer", "days covered by no dose", nullable=True),
+            Column("overdue", "yes_no", "level not reached though more than the plan's overdue days have passed; blank: not judged", nullable=True),
+        ),
+        _table(
             "rates", "instrument, criterion, kind, analysis, group and point",
             Column("axis", "text", "session, week, end or month"),
             INSTRUMENT, CRITERION,
@@ -175,13 +199,27 @@ def empty(name: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    kinds = {"text": "str", "integer": "int64", "number": "float64", "yes_no": "bool", "date": "datetime64[s]"}
-    return pd.DataFrame({c.name: pd.Series([], dtype=kinds[c.kind]) for c in TABLES[name].columns if not c.optional})
+    kinds = {
+        "text": "str",
+        "integer": "int64",
+        "number": "float64",
+        "yes_no": "bool",
+        "date": "datetime64[s]",
+    }
+    return pd.DataFrame(
+        {c.name: pd.Series([], dtype=kinds[c.kind]) for c in TABLES[name].columns if not c.optional}
+    )
 
 
 def glossary() -> str:
     """The glossary of every table and column, as Markdown, printed from the declarations above."""
-    kinds = {"text": "text", "integer": "whole number", "number": "number", "yes_no": "yes/no", "date": "date"}
+    kinds = {
+        "text": "text",
+        "integer": "whole number",
+        "number": "number",
+        "yes_no": "yes/no",
+        "date": "date",
+    }
     lines = ["# Glossary of tables", "", "Printed from `ketaoutcomes/tables.py`; do not edit by hand.", ""]
     for table in TABLES.values():
         more = " It may carry further columns of your own." if table.open else ""

@@ -18,7 +18,7 @@ import pandas as pd
 import ketaoutcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 SCHEMA = 1
@@ -51,6 +51,7 @@ class Header:
     criteria: tuple[str, ...]
     kinds: tuple[str, ...]
     courses: str = "first"
+    basis: str = ""  # of good time's level, where that was counted: target or fixed
     schema: int = SCHEMA
     numbers: int = NUMBERS
     version: str = ketaoutcomes.__version__
@@ -129,9 +130,13 @@ def parse_tally(text: str) -> Tally:
         content = json.loads(text)
         header = content["header"]
         if header["schema"] != SCHEMA:
-            raise TallyError(f"this Tally has schema {int(header['schema'])}; this version reads schema {SCHEMA}")
+            raise TallyError(
+                f"this Tally has schema {int(header['schema'])}; this version reads schema {SCHEMA}"
+            )
         names = {f.name for f in fields(Header)}
-        clean = {k: tuple(v) if isinstance(v, list) else v for k, v in header.items() if k in names}
+        clean: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in header.items() if k in names
+        }
         by = tuple(header["by"])
         tables = {
             name: typed(name, pd.DataFrame(t["rows"], columns=t["columns"]), by)
@@ -183,12 +188,18 @@ def combine(tallies: Iterable[Tally]) -> Tally:
         raise TallyError("a protected Tally no longer adds; add the raw ones, then protect the sum")
     first = tallies[0].header
     compared = [f.name for f in fields(Header) if f.name not in NOTED]
-    differ = sorted({name for t in tallies[1:] for name in compared if getattr(t.header, name) != getattr(first, name)})
+    differ = sorted(
+        {name for t in tallies[1:] for name in compared if getattr(t.header, name) != getattr(first, name)}
+    )
     if differ:
         raise TallyError("these tallies were counted differently and do not add: " + ", ".join(differ))
-    by = first.by
-    noted = {f.name: getattr(first, f.name) for f in fields(Header)}
+    noted: dict[str, Any] = {f.name: getattr(first, f.name) for f in fields(Header)}
     noted["sources"] = tuple(sorted({source for t in tallies for source in t.header.sources}))
     noted["dates"] = "dates" if any(t.header.dates == "dates" for t in tallies) else first.dates
-    tables = {name: summed(name, [getattr(t, name) for t in tallies], by) for name in KEYS}
-    return Tally(Header(**noted), **tables)
+    return make(Header(**noted), {name: [getattr(t, name) for t in tallies] for name in KEYS})
+
+
+def make(header: Header, parts: Mapping[str, Sequence[pd.DataFrame]]) -> Tally:
+    """A Tally from the parts of its tables, equal keys summed."""
+    flow, points, values, transitions = (summed(name, parts.get(name, ()), header.by) for name in KEYS)
+    return Tally(header, flow, points, values, transitions)

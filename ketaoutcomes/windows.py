@@ -92,7 +92,11 @@ def _session_windows(block: Block, rows: Array, visits: int, window: int) -> Win
     c, days = block.courses, block.days
     k = np.arange(visits)
     given = k < c.inducted[rows][:, None]
-    at = np.minimum(c.start[rows][:, None] + k, len(days.day) - 1) if len(days.day) else np.zeros((0, visits), int)
+    at = (
+        np.minimum(c.start[rows][:, None] + k, len(days.day) - 1)
+        if len(days.day)
+        else np.zeros((0, visits), int)
+    )
     day = days.day[at].astype(np.int64)
     after = np.minimum(at + 1, len(days.day) - 1)
     same = (after > at) & (days.patient[after] == c.patient[rows][:, None])
@@ -111,7 +115,7 @@ def _session_windows(block: Block, rows: Array, visits: int, window: int) -> Win
         lo=(2 * day + 1).ravel(), hi=np.where(given, hi, -FOREVER).ravel(), target=None,
         carry_hi=carry_hi, ever_hi=carry_hi, sustain_hi=np.broadcast_to(sustain_hi, shape).ravel(),
         due=np.repeat(due, visits), due_sustained=np.repeat(due_sustained, visits), given=given.ravel(),
-        scheduled=np.full(visits, block.plan.assessments.every_days is None and block.plan.assessments.schedule != "end"),
+        scheduled=np.full(visits, block.plan.assessments.schedule == "every session"),
     )  # fmt: skip
 
 
@@ -207,7 +211,7 @@ def covered(block: Block, rows: Array, day: Array) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, eq=False)
 class Picks:
-    """Positions among the scores: the one judged, the one carried, the first and last `ever` looks at; -1: none."""
+    """Positions among the scores: the one judged, the one carried, the span `ever` looks at; -1: none."""
 
     judged: NDArray[np.int64]
     carried: NDArray[np.int64]
@@ -248,7 +252,9 @@ def _nearest(w: Windows, moments: Moments, who: Array, patient: Array, time: Arr
     after = before + 1
     safe = np.minimum(after, n - 1)
     twin = np.minimum(safe + 1, n - 1)
-    later = (twin > safe) & (patient[twin] == who) & (time[twin] >> 1 == time[safe] >> 1) & (time[twin] <= w.hi)
+    later = (
+        (twin > safe) & (patient[twin] == who) & (time[twin] >> 1 == time[safe] >> 1) & (time[twin] <= w.hi)
+    )
     after = np.where(later, twin, safe)
     has_after = (before + 1 < n) & (patient[after] == who) & (time[after] <= w.hi) & (time[after] >= w.lo)
     has_before = (before >= 0) & (patient[before] == who) & (time[before] >= w.lo) & (time[before] <= w.hi)
