@@ -241,7 +241,8 @@ def _course_levels(
     level = judged.level[first]
     if basis == "fixed":
         on_first_day = judged.day == start[:-1][whose]
-        reason[~_any(on_first_day & ~missing, whose, n)] = NO_LEVEL
+        known = ~missing | judged.lacks_weight
+        reason[~_any(on_first_day & known, whose, n)] = NO_LEVEL
     elif basis == "target":
         level = _usable_targets(p, rows, reason)
     return level, reason

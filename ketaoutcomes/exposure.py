@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Array = Any
 CLOCKS = ("cumulative", "doses", "first_reach", "contiguous")
 CUMULATIVE, DOSES, FIRST_REACH, CONTIGUOUS = range(4)
+EXPOSURES = ("titrating", "adequate", "dipped", "lapsed")
+TITRATING, ADEQUATE, DIPPED, LAPSED = range(4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +156,26 @@ class Exposure:
         today = self.adequate[last] & (self.day[last] == self.end[course])
         return self.whole(clock, course) - (today if clock == DOSES else 0)
 
+    @cached_property
+    def lapses(self) -> NDArray[np.bool_]:
+        """Whether the cover of each dose ended before the patient's next dose, of whichever course."""
+        next_day = np.append(self.day[1:], 0)[: len(self.day)]
+        next_day[self.start[1:] - 1] = self.next_first
+        yes: NDArray[np.bool_] = self.cover_end < next_day
+        return yes
+
+    def changes(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The days on which a dose or a lapse settles each course's exposure: day, EXPOSURES code, whose."""
+        position = np.arange(len(self.day))
+        dosed = np.where(position < self.reached_at[self.of], TITRATING, DIPPED)
+        dosed = np.where(self.adequate, ADEQUATE, dosed)
+        happens = np.empty(2 * len(position), dtype=bool)
+        happens[0::2], happens[1::2] = True, self.lapses
+        day, state = np.empty(len(happens), dtype=np.int64), np.full(len(happens), LAPSED)
+        day[0::2], day[1::2], state[0::2] = self.day, self.cover_end, dosed
+        at = np.flatnonzero(happens)
+        return day[at], state[at], self.of[at >> 1]
+
     def account(self) -> dict[str, NDArray[np.int64]]:
         """Each course's days from first dose to `end`: titrating, adequate, dipped, lapsed."""
         sums, start = self.sums, self.start
@@ -162,12 +184,8 @@ class Exposure:
         # A course that never reached its level was titrating all the time it was covered.
         level_at = np.where(self.reached, self.reached_at, start[1:])
         titrating = sums["covered"][level_at] - sums["covered"][start[:-1]]
-        return {
-            "titrating": titrating,
-            "adequate": adequate,
-            "dipped": covered - titrating - adequate,
-            "lapsed": self.end - self.first - covered,
-        }
+        dipped, lapsed = covered - titrating - adequate, self.end - self.first - covered
+        return dict(zip(EXPOSURES, (titrating, adequate, dipped, lapsed), strict=True))
 
 
 def _running(values: Array) -> NDArray[np.int64]:

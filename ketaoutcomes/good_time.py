@@ -25,7 +25,7 @@ from ketaoutcomes.adequacy import (
 from ketaoutcomes.assembly import labelled
 from ketaoutcomes.courses import NEVER
 from ketaoutcomes.definitions import met
-from ketaoutcomes.exposure import CLOCKS, CONTIGUOUS, CUMULATIVE, DOSES, Exposure, expose
+from ketaoutcomes.exposure import CLOCKS, CONTIGUOUS, CUMULATIVE, DOSES, EXPOSURES, Exposure, expose
 from ketaoutcomes.plan import PlanError
 
 if TYPE_CHECKING:
@@ -301,6 +301,33 @@ def table(p: Patients, criterion: Criterion, basis: str, clock: str | None = Non
         columns[f"{name}_days"] = _blank(value, judged)
     columns["overdue"] = pd.arrays.BooleanArray(overdue(g, p.plan.good_time.overdue_days), ~judged)
     return pd.DataFrame(columns, index=range(len(rows)))
+
+
+def stretches(p: Patients, criterion: Criterion, basis: str) -> pd.DataFrame:
+    """One row per judged course of a block and unbroken stretch of one exposure; for drawing only.
+
+    Columns: patient, course, state (titrating, adequate, dipped, lapsed), from_day, to_day (exclusive), in
+    days from the first dose; together they cover the course's time account.
+    """
+    rows = np.flatnonzero(p.baselines(criterion.instrument).index > 0)
+    g = judge_courses(p, criterion, rows, basis)
+    e, c = g.exposure, p.courses
+    day, state, of = e.changes()
+    new = np.ones(len(of), dtype=bool)
+    new[1:] = (of[1:] != of[:-1]) | (state[1:] != state[:-1])
+    new &= g.judged[of] & (day < e.end[of])
+    day, state, of = day[new], state[new], of[new]
+    until = np.append(day[1:], 0)[: len(day)]
+    until = np.where(np.append(of[1:], -1)[: len(of)] == of, until, e.end[of])
+    return pd.DataFrame(
+        {
+            "patient": p.names[c.patient[rows[of]]],
+            "course": c.number[rows[of]].astype(np.int64),
+            "state": np.array(EXPOSURES, dtype=object)[state],
+            "from_day": day - e.first[of],
+            "to_day": until - e.first[of],
+        }
+    )
 
 
 def overdue(g: GoodTimes, days: int) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ketaoutcomes.counting import tabulate, valued
 from ketaoutcomes.courses import NEVER
+from ketaoutcomes.exposure import EXPOSURES, LAPSED
 from ketaoutcomes.good_time import (
     NO_DIAGNOSIS,
     REASONS,
@@ -38,14 +39,10 @@ Array = Any
 PERIODS = ("mature", "younger")
 SITUATIONS = ("responded", "unjudged", "not_reached", "some_good", "trial_complete")
 OVERDUE = ("not_overdue", "overdue", "overdue_responded")
-ACCOUNTS = ("titrating_days", "adequate_days", "dipped_days", "lapsed_days")
 # States of the clock from the first dose; the last two are ways to leave it. "" is before the start.
 STATES = (
     "",
-    "titrating",
-    "adequate",
-    "dipped",
-    "lapsed",
+    *EXPOSURES,
     "unjudged",
     "responded_before",
     "responded_after",
@@ -53,16 +50,17 @@ STATES = (
     "censored",
     "next_course",
 )
-START, TITRATING, ADEQUATE, DIPPED, LAPSED, UNJUDGED, BEFORE, AFTER, RESPONDED_UNJUDGED, CENSORED, NEXT = (
-    range(len(STATES))
-)
+START, TITRATING, UNJUDGED, BEFORE, AFTER, RESPONDED_UNJUDGED, CENSORED, NEXT = 0, 1, 5, 6, 7, 8, 9, 10
 # And of the clock from the reached day, whose competing event is lapse.
 REACHED_STATES = ("", "at_risk", "responded", "lapsed", "censored", "next_course")
 
 
-def count(p: Patients, by: Sequence[str], basis: str) -> dict[str, list[pd.DataFrame]]:
+def count(
+    p: Patients, by: Sequence[str], basis: str, *, delayed: bool = False
+) -> dict[str, list[pd.DataFrame]]:
     """The parts of a Tally's tables that one block's good time adds, by the plan's response and clock.
 
+    With `delayed`, also what delayed-entry curves need, which are for notebooks only.
     Raises `PlanError` for the basis `maximum`, which is circular and stays in notebooks.
     """
     if basis == "maximum":
@@ -86,6 +84,8 @@ def count(p: Patients, by: Sequence[str], basis: str) -> dict[str, list[pd.DataF
     tables["points"] += c.points()
     tables["values"] += c.values()
     tables["transitions"] += [c.moves_from_first_dose(), c.moves_from_reached()]
+    if delayed:
+        tables["transitions"].append(c.moves_from_reached(delayed=True))
     return tables
 
 
@@ -160,8 +160,7 @@ class _Counter:
             }  # fmt: skip
             return valued(self.groups, self.group[own], value[own], keys)
 
-        account = zip(ACCOUNTS, e.account().values(), strict=True)
-        parts = [part(name, value, judged) for name, value in account]
+        parts = [part(f"{name}_days", value, judged) for name, value in e.account().items()]
         return [part("days_to_level", e.reached_day - e.first, judged & e.reached), *parts]
 
     # Daily moves.
@@ -199,33 +198,22 @@ class _Counter:
         )
 
     def _state_changes(self, last: Array) -> tuple[Array, Array, Array]:
-        """Days on which a dose or a lapse sets a course's state, up to its last day: day, state, whose."""
-        g, e = self.g, self.g.exposure
-        position = np.arange(len(e.day))
-        dosed = np.where(position < e.reached_at[e.of], TITRATING, DIPPED)
-        dosed = np.where(e.adequate, ADEQUATE, dosed)
-        judged = g.judged[e.of]
-        day = np.stack([e.day, e.cover_end], axis=1).ravel()
-        state = np.stack([np.where(judged, dosed, UNJUDGED), np.full(len(dosed), LAPSED)], axis=1).ravel()
-        happens = np.stack([np.ones(len(dosed), dtype=bool), self._lapses & judged], axis=1).ravel()
-        of = np.repeat(e.of, 2)
-        kept = happens & (day <= last[of])
+        """Days on which a dose or a lapse settles a course's state, up to its last day: day, state, whose."""
+        day, exposed, of = self.g.exposure.changes()
+        judged = self.g.judged[of]
+        kept = (day <= last[of]) & (judged | (exposed != LAPSED))
+        state = np.where(judged, TITRATING + exposed, UNJUDGED)
         return day[kept], state[kept], of[kept]
 
-    @property
-    def _lapses(self) -> NDArray[np.bool_]:
-        """Whether cover ended after each dose before another dose of the patient came."""
-        e = self.g.exposure
-        next_day = np.append(e.day[1:], 0)
-        next_day[e.start[1:] - 1] = e.next_first
-        yes: NDArray[np.bool_] = e.cover_end < next_day
-        return yes
+    def moves_from_reached(self, *, delayed: bool = False) -> pd.DataFrame:
+        """Of those who reached the level unresponded: response, with lapse competing.
 
-    def moves_from_reached(self) -> pd.DataFrame:
-        """From the reached day, of those who reached it unresponded: response, with lapse competing."""
+        Days count from the reached day; with `delayed`, from the first dose, so that each enters when they
+        reach the level.
+        """
         g, e = self.g, self.g.exposure
         own = np.flatnonzero(g.judged & e.reached & (g.scores.response > 2 * e.reached_day))
-        lapses = np.append(np.flatnonzero(self._lapses), len(e.day))
+        lapses = np.append(np.flatnonzero(e.lapses), len(e.day))
         at = lapses[np.searchsorted(lapses, e.reached_at[own])]
         lapse = np.where(at < e.start[own + 1], np.append(e.cover_end, NEVER)[at], NEVER)
         response, stop = g.scores.response[own], np.minimum(e.last_day, e.next_first)[own]
@@ -233,10 +221,12 @@ class _Counter:
         # A score of the day cover ends comes first unless it was taken after that day's doses.
         lapsed = (2 * lapse < response) & (lapse <= stop)
         way = np.where(lapsed, 3, np.where(g.responded[own], 2, left))
-        day = np.where(lapsed, lapse, np.where(g.responded[own], response >> 1, stop)) - e.reached_day[own]
+        day = np.where(lapsed, lapse, np.where(g.responded[own], response >> 1, stop))
+        origin = (e.first if delayed else e.reached_day)[own]
         zero, one = np.zeros(len(own), dtype=np.int64), np.ones(len(own), dtype=np.int64)
         return self._tabulate_moves(
-            "reached", REACHED_STATES, np.concatenate([own, own]), np.concatenate([zero, day]),
+            "delayed" if delayed else "reached", REACHED_STATES, np.concatenate([own, own]),
+            np.concatenate([e.reached_day[own] - origin, day - origin]),
             np.concatenate([zero, one]), np.concatenate([one, way]),
         )  # fmt: skip
 
