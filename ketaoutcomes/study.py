@@ -123,6 +123,16 @@ class Study:
         keys = ["patient", "course", "instrument", "criterion"]
         return table.sort_values(keys, kind="stable", ignore_index=True)
 
+    def stretches(self, *, basis: str | None = None) -> pd.DataFrame:
+        """When each judged course was titrating, adequate, dipped or lapsed: row-level, for drawing only.
+
+        One row per stretch: patient, course, state, from_day and to_day (exclusive) from the first dose.
+        """
+        chosen = good_time.check_asked(self._setting, basis, None)
+        criterion = self.plan.definitions.criterion(self.plan.good_time.criterion)
+        parts = [good_time.stretches(p, criterion, chosen) for p in self._blocks]
+        return pd.concat(parts, ignore_index=True)
+
     # The counts, and what is computed from them.
 
     def tally(
@@ -139,7 +149,8 @@ class Study:
         `by` names people columns, or the course's own route, unit, protocol, site and start_quarter. Where
         the axes include sessions, protocol leads the grouping, because a session is a session of a protocol.
         Tallies of other patients under the same plan, as-of day and grouping add to this one. With
-        "good_time" among the tables, good time is counted as well, by the plan's response and clock.
+        "good_time" among the tables, good time is counted as well, by the plan's response and clock; with
+        "delayed_entry" too, what delayed-entry curves need (notebooks only).
         """
         axes = self._axes(at)
         names = self._criteria(criteria)
@@ -153,7 +164,8 @@ class Study:
             for name, found in count(p, request).items():
                 parts[name] += found
             if "good_time" in tables:
-                for name, found in good_time_counts.count(p, grouping, basis).items():
+                delayed = "delayed_entry" in tables
+                for name, found in good_time_counts.count(p, grouping, basis, delayed=delayed).items():
                     parts[name] += found
         if "flow" in tables:
             parts["flow"].append(row_flow(self.cohort.ledger, grouping))
