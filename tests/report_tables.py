@@ -1,4 +1,4 @@
-"""Finished tables made by hand, with the columns of `results`, so that pages and charts can be tested alone."""
+"""Finished tables made by hand, with the columns of `results`, so that pages and charts are tested alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 CRITERIA = (
-    ("phq9", "phq9_response50"), ("phq9", "phq9_remission_lt5"), ("pcl5", "pcl5_reliable15"), ("pcl5", "pcl5_below33"),
+    ("phq9", "phq9_response50"), ("phq9", "phq9_remission_lt5"),
+    ("pcl5", "pcl5_reliable15"), ("pcl5", "pcl5_below33"),
 )  # fmt: skip
 NAN = math.nan
 
@@ -26,11 +27,12 @@ def rate_row(
     due, given, assessed, met = counts
     n = due if analysis == "nri" else assessed
     rate = met / n if n else NAN
-    reason = "hidden" if math.isnan(met) or math.isnan(n) else None if n else "none_due"
-    half = 1.96 * math.sqrt(rate * (1 - rate) / n) if reason is None else NAN
+    reason = "hidden" if math.isnan(met) or math.isnan(n) else "" if n else "nobody_due"
+    half = NAN if reason else 1.96 * math.sqrt(rate * (1 - rate) / n)
     return {
-        **by, "axis": axis, "instrument": instrument, "criterion": criterion, "kind": "current", "analysis": analysis,
-        "point": point, "due": due, "given": given, "assessed": assessed, "met": met, "n": n, "rate": rate,
+        **by, "axis": axis, "instrument": instrument, "criterion": criterion, "kind": "current",
+        "analysis": analysis, "point": point, "due": due, "given": given, "assessed": assessed,
+        "met": met, "n": n, "rate": rate,
         "low": max(rate - half, 0.0), "high": min(rate + half, 1.0), "reason": reason,
     }  # fmt: skip
 
@@ -43,20 +45,12 @@ def rates(
     for index, (instrument, criterion) in enumerate(criteria):
         everyone = due if instrument == "phq9" else due * 2 // 5
         for point, (scored, share) in points.items():
-            assessed = scored * everyone // due
+            assessed = scored * everyone // max(due, 1)
             met = int(assessed * share * (1.0, 0.52, 0.9, 0.71)[index])
-            for analysis in ("nri", "observed"):
-                rows.append(
-                    rate_row(
-                        axis,
-                        instrument,
-                        criterion,
-                        analysis,
-                        point,
-                        (everyone, everyone, assessed, met),
-                        **by,
-                    )
-                )
+            counts = (everyone, everyone, assessed, met)
+            rows += [
+                rate_row(axis, instrument, criterion, a, point, counts, **by) for a in ("nri", "observed")
+            ]
     return pd.DataFrame(rows)
 
 
@@ -70,7 +64,10 @@ def hidden(table: pd.DataFrame, where: pd.Series) -> pd.DataFrame:
 
 
 SESSIONS = {
-    "iv6": (412, {"1": (389, 0.18), "2": (371, 0.31), "3": (352, 0.40), "4": (340, 0.47), "5": (322, 0.53), "6": (309, 0.57)}),
+    "iv6": (412, {
+        "1": (389, 0.18), "2": (371, 0.31), "3": (352, 0.40),
+        "4": (340, 0.47), "5": (322, 0.53), "6": (309, 0.57),
+    }),
     "im": (148, {"1": (139, 0.15), "2": (127, 0.29), "3": (118, 0.38), "4": (106, 0.45)}),
     "esketamine": (131, {str(k): (128 - 5 * k, 0.08 + 0.055 * k) for k in range(1, 9)}),
 }  # fmt: skip
@@ -129,29 +126,21 @@ def retention() -> pd.DataFrame:
             reached = due - int(due * 0.035 * (session - 1))
             rate, half = reached / due, 0.03 if session > 1 else 0.0
             rows.append({
-                "protocol": name, "session": session, "planned_day": day, "median_day": float(day + session // 3),
-                "due": due, "reached": reached, "rate": rate, "low": rate - half, "high": min(rate + half, 1.0),
+                "protocol": name, "session": session, "planned_day": day,
+                "median_day": float(day + session // 3), "due": due, "reached": reached,
+                "rate": rate, "low": rate - half, "high": min(rate + half, 1.0),
             })  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def measured() -> pd.DataFrame:
     """Who was scored, by instrument."""
-    rows = []
-    for instrument, numbers in (("phq9", (902, 812, 780, 607)), ("pcl5", (902, 325, 310, 236))):
-        for step, n in zip(("started", "baseline", "any_score", "end_score"), numbers, strict=True):
-            rows.append(
-                {
-                    "instrument": instrument,
-                    "step": step,
-                    "n": n,
-                    "of": numbers[0],
-                    "rate": n / numbers[0],
-                    "low": NAN,
-                    "high": NAN,
-                }
-            )
-    return pd.DataFrame(rows)
+    steps = ("started", "baseline", "any_score", "end_score")
+    numbers = {"phq9": (902, 812, 780, 607), "pcl5": (902, 325, 310, 236)}
+    rows = [
+        (i, step, n, ns[0], n / ns[0]) for i, ns in numbers.items() for step, n in zip(steps, ns, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["instrument", "step", "n", "of", "rate"]).assign(low=NAN, high=NAN)
 
 
 def timing() -> pd.DataFrame:
@@ -163,29 +152,21 @@ def timing() -> pd.DataFrame:
 
 
 def trajectory() -> pd.DataFrame:
-    """Mean scores by week."""
-    rows = []
-    for instrument, start, sd in (("phq9", 17.2, 4.8), ("pcl5", 49.1, 11.0)):
-        for point, fall in {
-            "0": 0.0,
-            "1": 0.2,
-            "2": 0.3,
-            "4": 0.42,
-            "6": 0.46,
-            "8": 0.47,
-            "12": 0.45,
-        }.items():
-            rows.append(
-                {
-                    "instrument": instrument,
-                    "axis": "week",
-                    "point": point,
-                    "n": 812 - 20 * int(point),
-                    "mean": start * (1 - fall),
-                    "sd": sd,
-                }
-            )
-    return pd.DataFrame(rows)
+    """Mean scores at baseline and by week."""
+    falls = {"0": 0.0, "1": 0.2, "2": 0.3, "4": 0.42, "6": 0.46, "8": 0.47, "12": 0.45}
+    rows = [
+        (
+            instrument,
+            "week" if int(point) else "baseline",
+            point,
+            812 - 20 * int(point),
+            start * (1 - fall),
+            sd,
+        )
+        for instrument, start, sd in (("phq9", 17.2, 4.8), ("pcl5", 49.1, 11.0))
+        for point, fall in falls.items()
+    ]
+    return pd.DataFrame(rows, columns=["instrument", "axis", "point", "n", "mean", "sd"])
 
 
 def flow() -> pd.DataFrame:

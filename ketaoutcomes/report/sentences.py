@@ -30,7 +30,9 @@ REASONS = {
     "hidden": "hidden: describes too few people",
     "not_visit_based": "this schedule has no numbered sessions: it is judged by week",
     "no_cut_day": "the records do not say when they end",
-    "none_due": "nobody is due yet",
+    "judged_by_week_only": "there is no schedule to judge by, only weeks since the first dose",
+    "no_dates": "the records hold no calendar dates",
+    "nobody_scored": "nobody was scored",
     "nobody_due": "nobody is due yet",
     "not_scheduled": "no score was planned here",
 }

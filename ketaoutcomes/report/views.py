@@ -41,6 +41,11 @@ class Line:
     assessed: float
     pairs: tuple[Pair, ...]
 
+    @property
+    def exists(self) -> bool:
+        """Whether there are such numbers at all, shown or hidden."""
+        return self.pairs[0].everyone.reason in ("", "hidden") or is_number(self.due)
+
 
 @dataclass(frozen=True)
 class Block:

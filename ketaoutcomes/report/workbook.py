@@ -6,7 +6,7 @@ import datetime
 import io
 import math
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ketaoutcomes.wording import HIDDEN, label
@@ -93,26 +93,35 @@ def _sheet(sheet: Any, described: Described, formats: Mapping[str, Any]) -> None
     for place, name in enumerate(names):
         sheet.write_string(3, place, label(name), formats["head"])
         sheet.set_column(place, place, _width(name, table[name]))
-    reasons = table["reason"] if "reason" in names else None
+    hidden = _hidden(table)
     for place, name in enumerate(names):
-        # Without a reason beside it, a missing count can only be a hidden one.
-        why: Iterable[Any] = reasons if reasons is not None else [HIDDEN] * len(table)
-        for row, (value, reason) in enumerate(zip(table[name], why, strict=True), start=4):
-            _cell(sheet, row, place, name, value, reason, formats)
+        for row, (value, is_hidden) in enumerate(zip(table[name], hidden[name], strict=True), start=4):
+            _cell(sheet, row, place, name, value, is_hidden, formats)
     sheet.freeze_panes(4, 0)
     if len(table):
         sheet.autofilter(3, 0, 3 + len(table), len(names) - 1)
 
 
+def _hidden(table: pd.DataFrame) -> pd.DataFrame:
+    """Which missing numbers are hidden ones; the others do not exist, and `reason` says why."""
+    missing = table.isna()
+    counts = missing[[name for name in table.columns if name in _COUNTS]]
+    if "analysis" not in table:
+        return missing.where(counts.any(axis=1), other=False)
+    hidden = missing.where(table["reason"] == HIDDEN, other=False)
+    hidden[counts.columns] = counts.where(table["reason"].isin(["", HIDDEN]), other=False)
+    return hidden
+
+
 def _cell(
-    sheet: Any, row: int, place: int, name: str, value: Any, reason: Any, formats: Mapping[str, Any]
+    sheet: Any, row: int, place: int, name: str, value: Any, is_hidden: bool, formats: Mapping[str, Any]
 ) -> None:
-    if isinstance(value, numbers.Real):
+    if is_hidden:
+        sheet.write_string(row, place, HIDDEN, formats["hidden"])
+    elif isinstance(value, numbers.Real):
         if math.isfinite(value):
             kind = "share" if name in _SHARES else "count" if name in _COUNTS else "number"
             sheet.write_number(row, place, float(value), formats[kind])
-        elif reason == HIDDEN:
-            sheet.write_string(row, place, HIDDEN, formats["hidden"])
     elif value is not None:
         sheet.write_string(row, place, label(value) if str(value) else "", formats["text"])
 
