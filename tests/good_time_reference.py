@@ -507,6 +507,23 @@ def no_verdict(
     return "not_comparable" if any(share is None for share in shares) else None
 
 
+# --- where a course stands on a calendar day -------------------------------------------------------------
+
+
+def situation(one: Judged, day: int) -> str:
+    """How far a course had come by the morning of a day after its first dose."""
+    date = one.course.first + day
+    if one.response is not None and one.response[0] <= date:
+        return "responded"
+    if one.walk is None:
+        return "unjudged"
+    if one.walk.reached is None or one.walk.reached >= date:
+        return "not_reached"
+    mornings = [(morning, PRE) for morning in one.walk.days if morning <= date]
+    complete = max(one.walk.good(morning) for morning in mornings) >= one.walk.windows[1]
+    return "trial_complete" if complete else "some_good"
+
+
 # --- daily moves -----------------------------------------------------------------------------------------
 
 

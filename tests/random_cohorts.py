@@ -108,7 +108,7 @@ def _scores(rng: random.Random, patient: str, instrument: str, days: Sequence[in
     }
     spots |= {(days[0], timing) for timing in ("pre", "post") if rng.random() < 0.8}
     share = rng.choice((0.05, 0.15, 0.3, 0.9))
-    kept = sorted(spot for spot in spots if rng.random() < share)
+    kept = [spot for spot in sorted(spots) if rng.random() < share]
     if rng.random() < 0.7:
         kept = sorted({*kept, (days[0] - rng.choice((0, 0, 1, 13, 14, 15)), "pre")})
     top = ITEMS[instrument] * ITEM_TOP[instrument]
@@ -174,7 +174,7 @@ def settings(seed: int, own: dict[str, Any] | None = None) -> Settings:
 
     schedule = seldom(("every session", None), ("every days", 14), ("every days", 10), ("end", None))
     return Settings(
-        everyone=seldom(None, "none", "iv6_weekly", "home", "iv6"),
+        everyone=seldom(None, "none", "iv6_weekly", "home", "iv6", *(own or ())),
         own_protocols=own or {},
         index=seldom(1, 2),
         observed_from=None,
