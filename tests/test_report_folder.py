@@ -80,8 +80,10 @@ def test_another_programs_manifest_does_not_make_its_files_ours(tmp_path: Path) 
     out.mkdir()
     (out / "manifest.json").write_text('{"outputs": {"app.js": {}}}')
     (out / "app.js").write_text("theirs")
-    with pytest.raises(CannotWrite, match="holds 2"):
-        replace_folder(out, report("a"))
+    for force in (False, True):
+        with pytest.raises(CannotWrite, match=r"holds manifest.json that no report wrote: move it away"):
+            replace_folder(out, report("a"), force=force)
+    assert (out / "app.js").read_text() == "theirs"
 
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
@@ -118,6 +120,47 @@ def test_a_full_disk_leaves_the_old_report(
                 replace_folder(out, report("b"))
         assert held(out) == report("a")
         assert beside(out) == []
+
+
+STEPS = ((os, "fsync"), (Path, "rename"), (Path, "unlink"), (Path, "rmdir"))
+
+
+def killed_at(turn: int, out: Path) -> bool:
+    """Replace the report in a child process that dies, without any cleaning up, before its n-th step."""
+    child = os.fork()
+    if not child:
+        calls = iter(range(1000))
+
+        def dying(real: Callable[..., object]) -> Callable[..., object]:
+            def call(*args: object, **kwargs: object) -> object:
+                if next(calls) == turn:
+                    os._exit(9)
+                return real(*args, **kwargs)
+
+            return call
+
+        for owner, what in STEPS:
+            setattr(owner, what, dying(getattr(owner, what)))
+        replace_folder(out, report("b"))
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a child process made by fork")
+def test_a_run_killed_at_any_step_leaves_a_whole_report(tmp_path: Path) -> None:
+    for turn in range(20):
+        out = tmp_path / str(turn) / "report"
+        replace_folder(out, report("a"))
+        killed = killed_at(turn, out)
+        left = out if out.exists() else out.with_name(".report.previous")
+        assert held(left) in (report("a"), report("b"))
+        replace_folder(out, report("c"))
+        assert held(out) == report("c")
+        assert not out.with_name(".report.previous").exists()
+        if not killed:
+            assert turn > 8  # every step has had its turn
+            return
+    pytest.fail("the run was killed at every step tried")
 
 
 def test_a_run_stopped_between_the_two_renames_is_put_right_by_the_next(tmp_path: Path) -> None:

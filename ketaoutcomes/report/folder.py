@@ -42,7 +42,7 @@ def replace_folder(out: Path, files: Mapping[str, bytes], *, force: bool = False
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         _recover(home, aside)
-        _refuse_foreign(home, force)
+        _refuse_foreign(home, set(files), force)
         if not _holds(home, files):
             _swap(home, aside, files)
     except CannotWrite:
@@ -85,7 +85,8 @@ def _clear(aside: Path, home: Path) -> None:
     if not aside.exists():
         return
     ours = _ours(aside)
-    for entry in sorted(aside.iterdir()):
+    # The manifest goes last: a run killed here must still tell its own files from those of others.
+    for entry in sorted(aside.iterdir(), key=lambda entry: (entry.name == MANIFEST, entry.name)):
         if entry.name in ours and not entry.is_dir():
             entry.unlink()
         elif not (home / entry.name).exists():
@@ -95,15 +96,21 @@ def _clear(aside: Path, home: Path) -> None:
         aside.rmdir()
 
 
-def _refuse_foreign(home: Path, force: bool) -> None:
+def _refuse_foreign(home: Path, names: set[str], force: bool) -> None:
     if not home.exists():
         return
     if not home.is_dir():
         raise CannotWrite(f"{home.name} is a file, not a folder: choose another --out")
-    foreign = sum(1 for entry in home.iterdir() if entry.name not in _ours(home))
+    ours = _ours(home)
+    foreign = {entry.name for entry in home.iterdir() if entry.name not in ours}
+    if foreign & names:
+        raise CannotWrite(
+            f"the folder {home.name} holds {', '.join(sorted(foreign & names))} that no report wrote: "
+            "move it away, or choose another --out"
+        )
     if foreign and not force:
         raise CannotWrite(
-            f"the folder {home.name} holds {foreign} file(s) or folder(s) that no report wrote: "
+            f"the folder {home.name} holds {len(foreign)} file(s) or folder(s) that no report wrote: "
             "choose an empty or new folder with --out, or keep them beside the report with --force"
         )
 
