@@ -107,18 +107,7 @@ def _layout(
     months = _months(tally, cells) if axis == "month" else ()
     without = cells[cells["state"].isin(NO_POINT)]
     for g, group in enumerate(groups):
-        points = months if axis == "month" else points_of(plan, axis, group.get("protocol"))
-        reason = ""
-        if not points or group.get("protocol") == "none":
-            mine = without
-            for column in by:
-                mine = mine[mine[column] == group[column]]
-            points, reason = (
-                ("",),
-                next(iter(mine["state"]), "no_dates" if axis == "month" else "judged_by_week_only"),
-            )
-            if axis == "week":
-                points, reason = points_of(plan, axis, None), ""
+        points, reason = _points_of_group(tally, plan, axis, group, months, without)
         for c, name in enumerate(criteria):
             for k, one in enumerate(kinds):
                 for i, point in enumerate(points):
@@ -141,6 +130,28 @@ def _layout(
         "_reason",
     ]
     return pd.DataFrame(rows, columns=names)
+
+
+def _points_of_group(
+    tally: Tally,
+    plan: dict[str, Any],
+    axis: str,
+    group: dict[Any, Any],
+    months: tuple[str, ...],
+    without: pd.DataFrame,
+) -> tuple[tuple[str, ...], str]:
+    """A group's points on an axis; where it has none, one blank point and the reason."""
+    points = months if axis == "month" else points_of(plan, axis, group.get("protocol"))
+    by_week_only = axis != "week" and group.get("protocol") == "none"
+    if points and not by_week_only:
+        return points, ""
+    for column, label in group.items():
+        without = without[without[column] == label]
+    if len(without):
+        return ("",), str(without["state"].iloc[0])
+    if axis == "month":
+        return ("",), "no_dates" if tally.header.dates == "offsets" else ""
+    return ("",), "judged_by_week_only" if by_week_only else "not_visit_based"
 
 
 def _months(tally: Tally, cells: pd.DataFrame) -> tuple[str, ...]:

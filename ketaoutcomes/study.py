@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes import good_time, good_time_counts, results
+from ketaoutcomes import curve_results, good_time, good_time_counts, results
 from ketaoutcomes.adequacy import basis_of
 from ketaoutcomes.assembly import labelled
 from ketaoutcomes.cohort import Cohort
@@ -17,6 +17,7 @@ from ketaoutcomes.counting import Request, count, instruments_of, judge_all, poi
 from ketaoutcomes.courses import NEVER, REASONS, Moments
 from ketaoutcomes.definitions import MISSING, DefinitionError
 from ketaoutcomes.outcomes import KINDS, STATES
+from ketaoutcomes.partition import GoodTimeSummary, good_time_summary
 from ketaoutcomes.patients import Patients, Setting, settle
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.results import as_tuple
@@ -26,8 +27,11 @@ from ketaoutcomes.windows import windows
 
 AXES = ("session", "week", "end", "month")
 Names = str | Sequence[str] | None
+Days = Sequence[int] | None
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from ketaoutcomes.definitions import Criterion
@@ -221,6 +225,69 @@ class Study:
     def trajectory(self, *, at: Names = "session", by: Names = None, variable: str = "score") -> pd.DataFrame:
         """Mean score or change at each point, of those scored there, with its standard deviation."""
         return results.trajectory(self.tally(by=by, at=at, tables=("values",)), variable)
+
+    @property
+    def has_sites(self) -> bool:
+        """Whether the records name more than one site."""
+        people = self.cohort.people
+        named = set(people["site"].dropna()) if "site" in people else set()
+        return len(named | set(self.cohort.dose_records.sites)) > 1
+
+    def report(self, out: str | Path, *, audience: str | None = None, force: bool = False) -> list[Path]:
+        """Write report.html, tables.xlsx, results.json and manifest.json to the folder `out`, all or none.
+
+        A `shared` report (the default) is made of counts protected by the plan's disclosure profile; an
+        `internal` one holds exact counts and says on every page that it must not be passed on. The same input
+        gives the same bytes. Returns the paths; raises `report.CannotWrite` where the folder cannot be
+        replaced, and the old report then stands as it was.
+        """
+        from ketaoutcomes.published import report_meta, report_tallies
+        from ketaoutcomes.report import write
+
+        reader = audience or self.plan.report.audience
+        tallies = report_tallies(self, audience=reader)
+        profile = None if reader == "internal" else self.plan.report.profile
+        return write(
+            out, tallies=tallies, plan=self.plan, meta=report_meta(self, tallies), profile=profile,
+            audience=reader, force=force,
+        )  # fmt: skip
+
+    def state_occupation(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:
+        """Where everyone who started stands on each day since the first dose: the share in each state.
+
+        Titrating, adequate, dipped, lapsed, responded before the level or after it: a partition of all who
+        started, whose responded bands sum to `all_started`. Columns as `curve_results.state_occupation` has
+        them. Raises `PlanError` where the last day on record is not known.
+        """
+        return curve_results.state_occupation(self._moves(by), days=days)
+
+    def all_started(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:
+        """The share of everyone who started that has responded by each day, whatever their dose."""
+        return curve_results.all_started(self._moves(by), days=days)
+
+    def from_reached(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:
+        """Response since the level was reached, among those who reached it unresponded; lapse competes.
+
+        Never set it against `all_started`: those who responded low or dropped out are not in it.
+        """
+        return curve_results.from_reached(self._moves(by), days=days)
+
+    def delayed_entry(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:
+        """`from_reached` by day since the first dose, each followed once they reach the level: notebooks only."""
+        return curve_results.delayed_entry(self._moves(by, "delayed_entry"), days=days)
+
+    def _moves(self, by: Names, *more: str) -> Tally:
+        good_time.check_asked(self._setting, None, None)
+        return self.tally(by=by, at="end", tables=("good_time", *more))
+
+    def good_time_summary(self, *, by: Names = None) -> GoodTimeSummary:
+        """Good time of headline courses, mature and younger apart: the partition, time accounts, a sentence.
+
+        The tables are attributes, described in `GoodTimeSummary`; all are computed from counts. Describes
+        exposure, not cause. Raises `PlanError` where the last day on record is not known.
+        """
+        good_time.check_asked(self._setting, None, None)
+        return good_time_summary(self.tally(by=by, at="end", tables=("good_time",)))
 
     # What was asked for, checked.
 
