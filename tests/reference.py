@@ -485,9 +485,10 @@ def points(
         person = persons.get(patient, {"patient": patient})
         last = person["cut_day"] if by_cut_day else as_of
         courses = courses_of(doses, person, last, plan)
+        theirs = [row for row in scores if row["patient"] == patient]
         for criterion in criteria:
             instrument = criterion.split("_")[0]
-            every_score = scores_of(scores, patient, instrument, last, plan)
+            every_score = scores_of(theirs, patient, instrument, last, plan)
             counted = counted_course(courses, person, every_score, instrument, plan)
             if counted is None:
                 continue
