@@ -273,7 +273,7 @@ class Study:
         return curve_results.from_reached(self._moves(by), days=days)
 
     def delayed_entry(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:
-        """`from_reached` by day since the first dose, each followed once they reach the level: notebooks only."""
+        """`from_reached` by day since the first dose, followed once they reach it: notebooks only."""
         return curve_results.delayed_entry(self._moves(by, "delayed_entry"), days=days)
 
     def _moves(self, by: Names, *more: str) -> Tally:

@@ -210,8 +210,8 @@ def test_gehans_6mp_arm_as_printed():
 
 
 def test_a_printed_life_table_with_late_entry():
-    # Weekly risk of miscarriage with entry at any week (PMC8366802, table 2). Which formula their limits are by
-    # is not said; plain Greenwood limits come within 0.06 of a percentage point.
+    # Weekly risk of miscarriage with entry at any week (PMC8366802, table 2). By which formula its limits are
+    # made is not said; plain Greenwood limits come within 0.06 of a percentage point.
     rows = published("printed_lifetable_PMC8366802_table2.csv")
     risk = [float(row["n_at_risk"]) for row in rows]
     events = [[float(row["events"])] for row in rows]

@@ -72,6 +72,43 @@ def at_risk(entered: ArrayLike, left: ArrayLike) -> Floats:
     return risk
 
 
+def in_states(entered: ArrayLike, moves: ArrayLike, censored: ArrayLike) -> Floats:
+    """How many are followed in each state at the beginning of each day.
+
+    Args:
+        entered: (..., states) how many stood in each state at the beginning of day 0.
+        moves: (..., days, states, states) how many moved from one state (rows) to another (columns).
+        censored: (..., days, states) how many were last followed on that day, in the state they then
+            were in, after the day's moves.
+
+    Returns:
+        (..., days, states). Over states it is constant less those censored.
+
+    Raises:
+        ValueError: a count is negative, a move leads to its own state, or more leave a state than are in it.
+
+    Example:
+        >>> moves = np.zeros((3, 2, 2))
+        >>> moves[0, 0, 1], moves[1, 1, 0] = 4, 1
+        >>> in_states([10, 0], moves, [[0, 0], [2, 0], [0, 0]]).tolist()
+        [[10.0, 0.0], [6.0, 4.0], [5.0, 3.0]]
+    """
+    beginning, moved = np.asarray(entered, dtype=float), np.asarray(moves, dtype=float)
+    last = np.asarray(censored, dtype=float)
+    stays = np.diagonal(moved, axis1=-2, axis2=-1)
+    came, out = moved.sum(axis=-2), moved.sum(axis=-1)
+    risk: Floats = _before(came - out - last, axis=-2) + beginning[..., None, :]
+    _check(
+        {
+            "negative": (moved < 0).any(axis=-1) | (last < 0) | (beginning < 0)[..., None, :],
+            "of moves to the same state": stays > 0,
+            # A day's moves come before follow-up ends, so a person may be censored where they have just come.
+            "with more leaving a state than are in it": (out > risk) | (out + last > risk + came),
+        }
+    )
+    return risk
+
+
 def kaplan_meier(
     risk: ArrayLike, events: ArrayLike, *, level: float = 0.95, limits: str = "log-log"
 ) -> Curve:
@@ -162,10 +199,7 @@ def state_occupation(
     Probability Letters 55:403). With nobody censored it is the plain proportion.
 
     Args:
-        entered: (..., states) how many stood in each state at the beginning of day 0.
-        moves: (..., days, states, states) how many moved from one state (rows) to another (columns).
-        censored: (..., days, states) how many were last followed on that day, in the state they then
-            were in, after the day's moves.
+        entered, moves, censored: daily counts as `in_states` takes them.
         bands: (states, bands) of 0 and 1, to estimate sums of states with intervals of their own; by default
             each state is its own band.
         level: confidence level, between 0 and 1.
@@ -180,7 +214,7 @@ def state_occupation(
         on the present state; for other processes it is approximate (Glidden 2002, Biometrics 58:361).
 
     Raises:
-        ValueError: a count is negative, a move leads to its own state, or more leave a state than are in it.
+        ValueError: as `in_states`.
 
     Example:
         Ten people take a break and come back:
@@ -190,18 +224,7 @@ def state_occupation(
         [0.4, 0.4, 0.1]
     """
     beginning, moved = np.asarray(entered, dtype=float), np.asarray(moves, dtype=float)
-    last = np.asarray(censored, dtype=float)
-    stays = np.diagonal(moved, axis1=-2, axis2=-1)
-    came, out = moved.sum(axis=-2), moved.sum(axis=-1)
-    risk = _before(came - out - last, axis=-2) + beginning[..., None, :]
-    _check(
-        {
-            "negative": (moved < 0).any(axis=-1) | (last < 0) | (beginning < 0)[..., None, :],
-            "of moves to the same state": stays > 0,
-            # A day's moves come before follow-up ends, so a person may be censored where they have just come.
-            "with more leaving a state than are in it": (out > risk) | (out + last > risk + came),
-        }
-    )
+    risk = in_states(beginning, moved, censored)
     total = beginning.sum(axis=-1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         begins = beginning / total
@@ -288,9 +311,10 @@ def enough_from(risk: ArrayLike, least: int) -> Floats:
 def _before(change: Floats, axis: int) -> Floats:
     """The sum of the changes of earlier days."""
     days = np.moveaxis(change, axis, 0)
-    total = np.zeros_like(days)
+    total: Floats = np.zeros_like(days)
     np.cumsum(days[:-1], axis=0, out=total[1:])
-    return np.moveaxis(total, 0, axis)
+    found: Floats = np.moveaxis(total, 0, axis)
+    return found
 
 
 def _check(findings: dict[str, NDArray[np.bool_]]) -> None:
