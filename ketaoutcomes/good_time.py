@@ -70,6 +70,7 @@ GROUP_OF = {
     "unassessed": "not_evaluable",
 }
 VERDICTS = ("not_due", "responded", "not_responded", "not_assessed")
+KEPT = ("no_response", "no_score", "present", "absent")
 # Why a course cannot be judged: first the schedule and the criterion, then its doses.
 SCHEDULE_REASONS = ("zero_baseline", "no_baseline_diagnosis", "no_carry", "no_windows", "windows_unit")
 ZERO_BASELINE, NO_DIAGNOSIS, NO_CARRY, NO_WINDOWS, WINDOWS_UNIT = range(
@@ -258,17 +259,35 @@ def _responded_lapsed(g: GoodTimes, grace: int) -> NDArray[np.int64]:
 
 
 def _full_trials(g: GoodTimes, grace: int) -> NDArray[np.int64]:
-    """Courses with a score that does not meet the criterion after a whole trial, not long after its cover."""
+    """Courses without response that have a score after a whole trial."""
+    course, at = trial_scores(g, grace, g.judged & ~g.responded)
+    return np.unique(course[g.scores.met[at] == 0])
+
+
+def trial_scores(g: GoodTimes, grace: int, wanted: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Scores of the wanted courses taken after a whole trial and not long after its adequate cover.
+
+    Returns each score's course and its place among the scores, in order.
+    """
     e, s = g.exposure, g.scores
-    most = by_clock(g.clock, np.arange(len(e)), e.whole)
-    able = g.judged & ~g.responded & e.reached & (most >= g.windows[:, 1])
-    at = np.flatnonzero(able[s.of] & (s.met == 0))
+    able = wanted & e.reached & (by_clock(g.clock, np.arange(len(e)), e.whole) >= g.windows[:, 1])
+    at = np.flatnonzero(able[s.of] & (s.met >= 0))
     course, time = s.of[at], s.time[at]
     dose = e.last_dose(course, time)
     last_adequate = np.maximum.accumulate(np.where(e.adequate, np.arange(len(e.day)), -1))[dose]
     under = (last_adequate >= e.start[course]) & ((time >> 1) - e.cover_end[last_adequate] <= grace)
     enough = by_clock(g.clock, course, e.good, time) >= g.windows[course, 1]
-    return np.unique(course[under & enough])
+    return course[under & enough], at[under & enough]
+
+
+def kept_responses(g: GoodTimes, grace: int) -> NDArray[np.int8]:
+    """Whether each course's response was there at the first score after a whole trial: codes into KEPT."""
+    kept = np.where(g.judged & g.responded, KEPT.index("no_score"), KEPT.index("no_response")).astype(np.int8)
+    course, at = trial_scores(g, grace, g.judged & g.responded)
+    since = g.scores.time[at] >= g.scores.response[course]
+    course, at = course[since][::-1], at[since][::-1]  # the first of each course is written last
+    kept[course] = np.where(g.scores.met[at] == 1, KEPT.index("present"), KEPT.index("absent"))
+    return kept
 
 
 def table(p: Patients, criterion: Criterion, basis: str, clock: str | None = None) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from ketaoutcomes.counting import tabulate, valued
 from ketaoutcomes.courses import NEVER
 from ketaoutcomes.exposure import EXPOSURES, LAPSED
 from ketaoutcomes.good_time import (
+    KEPT,
     NO_DIAGNOSIS,
     REASONS,
     STATUSES,
@@ -23,6 +24,7 @@ from ketaoutcomes.good_time import (
     GoodTimes,
     by_clock,
     judge_courses,
+    kept_responses,
     overdue,
 )
 from ketaoutcomes.patients import Grouping, Patients, grouping
@@ -129,14 +131,21 @@ class _Counter:
             "state": (g.status.astype(np.int64), STATUSES),
         }  # fmt: skip
         parts = [tabulate("points", self.groups, self.group, status)]
+        kept = kept_responses(g, self.p.plan.good_time.grace_days)
+        own = np.flatnonzero(kept > 0)
+        again = keys | {
+            "kind": "at_full_trial", "axis": "good_time", "point": ((~mature[own]).astype(np.int64), PERIODS),
+            "state": (kept[own].astype(np.int64), KEPT),
+        }  # fmt: skip
+        parts.append(tabulate("points", self.groups, self.group[own], again))
         for day in self.p.plan.good_time.calendar_days:
             verdict = (g.verdicts(day).astype(np.int64), VERDICTS)
-            own = keys | {"kind": "calendar", "axis": "day", "point": str(day), "state": verdict}
-            parts.append(tabulate("points", self.groups, self.group, own))
+            answer = keys | {"kind": "calendar", "axis": "day", "point": str(day), "state": verdict}
+            parts.append(tabulate("points", self.groups, self.group, answer))
         both = self._situation()[mature] * len(STATUSES) + g.status[mature]
         names = tuple(f"{situation}|{status}" for situation in SITUATIONS for status in STATUSES)
-        own = keys | {"kind": "day60", "axis": "day60", "point": "mature", "state": (both, names)}
-        return [*parts, tabulate("points", self.groups, self.group[mature], own)]
+        stood = keys | {"kind": "day60", "axis": "day60", "point": "mature", "state": (both, names)}
+        return [*parts, tabulate("points", self.groups, self.group[mature], stood)]
 
     def _situation(self) -> NDArray[np.int64]:
         """Where each course stood on the last calendar day: codes into SITUATIONS."""
