@@ -227,7 +227,7 @@ def _describe(
     covered: Array,
     observed_from: Array,
 ) -> Courses:
-    stops = np.append(starts[1:], len(days.patient)).astype(np.int64)
+    stops = np.append(starts[1:], len(days.patient)).astype(np.int64)[: len(starts)]
     patient, first = days.patient[starts], days.day[starts]
     fresh = np.ones(len(starts), dtype=bool)
     fresh[1:] = patient[1:] != patient[:-1]

@@ -14,7 +14,7 @@ import random_titrations
 from good_time_reference import GROUPS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_titrations import Situation
+from random_titrations import EPOCH, Situation
 from small_cohorts import Rows, plan_for
 from small_cohorts import study_of as small_study
 from test_good_time_reference import study_of
@@ -254,3 +254,10 @@ def test_stretches_are_the_account_laid_out(seed: int, own: Path) -> None:
         found = sums[state] if state in sums else pd.Series(0, index=sums.index)
         found = found.fillna(0).astype(int).reindex(table.index)
         assert (found == table[f"{state}_days"].astype(int)).all(), state
+
+
+def test_before_anyone_has_started_there_is_nothing_to_judge() -> None:
+    rows = Rows(dated=True).add("a", f"{EPOCH}/sublingual=100", phq9=f"{EPOCH}:20")
+    study = small_study(rows, plan_for(random_titrations.Settings(), ["phq9_response50"]), EPOCH - 1)
+    assert study.good_time().empty
+    assert study.tally(at="end", tables=("good_time",)).transitions.empty
