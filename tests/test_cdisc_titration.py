@@ -49,7 +49,7 @@ def table(study: ko.Study) -> pd.DataFrame:
 def test_every_row_of_every_file_is_accounted_for(study: ko.Study) -> None:
     ledger = study.cohort.ledger
     rows = ledger[ledger["table"] == "input"].pivot_table(index="file", columns="outcome", values="n")
-    # SOURCE.md: ex 591 rows, dm 306 people, adqscibc 730; 52 were never treated, 168 CIBIC rows carried forward.
+    # SOURCE.md: ex 591 rows, dm 306 people, adqscibc 730. 52 were never treated, 168 ratings carried forward.
     assert rows["read"].to_dict() == {"adqscibc.xpt": 730, "dm.xpt": 306, "ex.xpt": 591}
     assert rows["filtered"].dropna().to_dict() == {"adqscibc.xpt": 168, "dm.xpt": 52}
     assert study.cohort.problems.empty

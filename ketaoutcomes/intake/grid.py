@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -69,16 +69,16 @@ def read_grid(
     """
     text = source.blocks()
     sample, complete = _sample(text)
-    if source.transport:  # nobody typed that text: nothing stands above its header, and commas separate it
-        columns = replace(columns, delimiter=",", skip_rows=0)
     if b"\n" not in sample and b"\r" in sample:
         sample, text = sample.translate(_RETURNS), (chunk.translate(_RETURNS) for chunk in text)
-    sample, skipped = _skip(sample, columns.skip_rows)
+    # Nobody typed a transport file's text: nothing stands above its header, and commas separate it.
+    sample, skipped = _skip(sample, 0 if source.transport else columns.skip_rows)
     if not sample.strip():
         raise Stop("A06", "the file is empty")
     if b"\0" in sample[:200] and sample[:200].count(b"\0") > 20:
         raise Stop("A02", 'looks like UTF-16 without a mark; write under [columns]: encoding = "utf-16-le"')
-    delimiter = delimiter_of(sample[:SAMPLE], complete, columns.delimiter, source.tabs)
+    declared = "," if source.transport else columns.delimiter
+    delimiter = delimiter_of(sample[:SAMPLE], complete, declared, source.tabs)
     if source.found_encoding != "utf-8":
         found.normalised(source.name, "", "A02")
     scanned = blocks(chain([sample], text), ord(delimiter), skipped + 1)
@@ -127,8 +127,6 @@ def _gather(
     for block in chain([first], scanned):
         _take(block, header, header_print, gathering, source.name, found)
     _check_widths(gathering, len(header.raw))
-    for rule, n in (("B02", gathering.wider), ("B03", gathering.narrower)):
-        found.count(source.name, "input", "quarantined", rule, n)
     found.count(source.name, "input", "read", "", gathering.read)
     return Grid(
         source.name,
@@ -175,8 +173,7 @@ def _take(
         hit = sound & faulty
         if hit.any():
             found.rows(file, block.rows[hit], "", rule)
-            if rule not in ("B02", "B03"):
-                found.count(file, "input", "quarantined", rule, int(hit.sum()))
+            found.count(file, "input", "quarantined", rule, int(hit.sum()))
             sound &= ~hit
     gathering.wider += int((filled & (block.width > wide)).sum())
     gathering.narrower += int((filled & (block.width < wide)).sum())

@@ -37,8 +37,12 @@ def transport_as_csv(path: Path, encoding: str | None, decimal: str = ".") -> It
     Raises `Stop` where pyreadstat is not installed, where the file holds several tables (only one of which
     would be read), and where it is cut off: such files would lose rows without a word.
     """
+    data = path.read_bytes()
+    tables = sum(data.count(mark) for mark in _TABLES)
+    if tables > 1:
+        raise Stop("A16", f"the SAS transport file holds {tables} tables; write each to a file of its own")
     table, width = _table(path, encoding)
-    _check_whole(path.read_bytes(), len(table), width)
+    _check_whole(data, len(table), width)
     written = pd.DataFrame({name: _as_texts(table[name], decimal) for name in table.columns})
     yield written.iloc[:0].to_csv(index=False, lineterminator="\n").encode()
     for start in range(0, len(written), _ROWS_AT_ONCE):
@@ -58,6 +62,8 @@ def _table(path: Path, encoding: str | None) -> tuple[pd.DataFrame, int]:
     except UnicodeError:
         message = "holds text that is not UTF-8; write under [columns] the encoding it was saved in"
         raise Stop("A04", f'{message}: encoding = "cp1252"') from None
+    except OverflowError:  # a date millions of years away
+        raise Stop("A14", _DAMAGED) from None
     except pyreadstat.ReadstatError as error:
         if "encoding" in str(error) or "character set" in str(error):
             raise Stop(
@@ -68,10 +74,7 @@ def _table(path: Path, encoding: str | None) -> tuple[pd.DataFrame, int]:
 
 
 def _check_whole(data: bytes, rows: int, width: int) -> None:
-    """Refuse a file with several tables, and one whose last row is followed by more than filling blanks."""
-    tables = sum(data.count(mark) for mark in _TABLES)
-    if tables > 1:
-        raise Stop("A16", f"the SAS transport file holds {tables} tables; write each to a file of its own")
+    """Refuse a file whose last row is followed by more than filling blanks."""
     begins = max(data.find(mark) for mark in _ROWS) + _CARD
     if len(data) % _CARD or data[begins + rows * width :].strip(b" "):
         raise Stop("A14", _DAMAGED)
