@@ -38,7 +38,7 @@ class Cells:
     def filled(self) -> Array:
         """Which rows are not blank."""
         return self.pick(
-            [bool(text) or bool(rule) for text, rule in zip(self.texts, self.rules, strict=True)]
+            [bool(text) or bool(rule) for text, rule in zip(self.texts, self.rules, strict=True)], bool
         )
 
     def pick(self, values: Sequence[Any], dtype: Any = None) -> Array:

@@ -97,7 +97,7 @@ def lay_out(header: Header, file: str, plan: Plan, found: Findings) -> Layout:
         table for table in ("doses", "scores", "people", "events") if not getattr(columns, table, ())
     )
     tables = tuple(table for table in rest if _makes(table, base, plan))
-    if tables:
+    if tables and ("patient" in base or not views):
         views.append(View(tables, base, {}))
     _check_view(views, header, file, found)
     layout = Layout(tuple(views), keep, ())

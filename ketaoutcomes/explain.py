@@ -1,0 +1,83 @@
+"""What a rule, a criterion, an instrument or a protocol is, in words, with its source."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ketaoutcomes.intake.rules import Rule, rules
+
+if TYPE_CHECKING:
+    from ketaoutcomes.definitions import Criterion, Definitions, Instrument, Protocol
+
+WIDTH = 88
+
+
+def explanation(code: str, definitions: Definitions) -> str | None:
+    """What is known by a name: a rule of intake, a criterion (full or bare), an instrument, a protocol.
+
+    None where nothing is. Case does not matter.
+
+    >>> from ketaoutcomes.definitions import load
+    >>> print(explanation("c02", load()).splitlines()[0])
+    C02: The patient's code is blank
+    """
+    known = rules()
+    if code.upper() in known:
+        return _rule(known[code.upper()])
+    name = code.casefold()
+    parts = [_criterion(c) for c in definitions.criteria.values() if name in (c.name, c.short)]
+    if name in definitions.instruments:
+        parts.append(_instrument(definitions.instruments[name]))
+    if name in definitions.protocols:
+        parts.append(_protocol(definitions.protocols[name]))
+    return "\n\n".join(parts) or None
+
+
+def _rule(rule: Rule) -> str:
+    return "\n".join(
+        [f"{rule.code}: {rule.title}", "", _wrapped(rule.why), "", _wrapped(f"What to do: {rule.do}")]
+    )
+
+
+def _criterion(criterion: Criterion) -> str:
+    against = "compared with baseline" if criterion.uses_baseline else "judged on the score alone"
+    return "\n".join(
+        [f"{criterion.name}: {criterion.title}", f"  {against}", _wrapped(f"Source: {criterion.cite}", "  ")]
+    )
+
+
+def _instrument(instrument: Instrument) -> str:
+    lines = [f"{instrument.id}: {instrument.title}"]
+    if instrument.items:
+        lines.append(f"  {instrument.items} items, each {instrument.item_low} to {instrument.item_high}")
+    lines.append(f"  total {instrument.low} to {instrument.high}; {instrument.worse} is worse")
+    lines.append(f"  up to {instrument.max_missing} blank items are replaced by the mean of those answered")
+    if instrument.gate is not None:
+        lines.append(f"  judged from a baseline of {instrument.gate}")
+    lines += [f"  {band.name}: {band.low} to {band.high}" for band in instrument.bands]
+    lines.append(f"  criteria: {', '.join(c.name for c in instrument.criteria)}")
+    return "\n".join([*lines, *_sources(instrument.cites)])
+
+
+def _protocol(protocol: Protocol) -> str:
+    lines = [f"{protocol.id}: {protocol.title}"]
+    for name, words in (
+        ("visits", "induction sessions"),
+        ("session_window", "days a session is judged for, at most"),
+        ("induction_limit", "days within which induction ends"),
+        ("course_gap", "days without a dose that end a course"),
+        ("maturity", "days after the first dose at which a course is due"),
+    ):
+        value = getattr(protocol, name)
+        lines += [f"  {words}: {value}"] if value is not None else []
+    return "\n".join([*lines, *_sources(protocol.cites)])
+
+
+def _sources(cites: Mapping[str, str]) -> list[str]:
+    return [_wrapped(f"{name}: {cite}", "  ") for name, cite in cites.items()]
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
