@@ -13,7 +13,7 @@ import time
 
 TASKS = {
     "python": ["-c", "pass"],
-    "ketaoutcomes --help": ["-c", "from ketaoutcomes.cli import main; main()", "--help"],
+    "ketaoutcomes --help": ["-c", "import sys; from ketaoutcomes.cli import main; sys.exit(main())", "--help"],
     "import pandas": ["-c", "import pandas"],
     "import ketaoutcomes": ["-c", "import ketaoutcomes; ketaoutcomes.Study, ketaoutcomes.read"],
 }
