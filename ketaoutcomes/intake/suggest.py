@@ -144,7 +144,7 @@ def _draft(grid: Grid, settings: dict[str, str], definitions: Definitions) -> _D
 
 def _place(draft: _Draft, grid: Grid, position: int, raw: str, definitions: Definitions) -> None:
     """Map one header, or ask about it."""
-    name = normal(raw)
+    name = _bare(raw)
     words = [texts.cleaned(text) for text in grid.columns[position].texts]
     kind = next((kind for kind, pattern in _WORDS.items() if re.fullmatch(pattern, name)), None)
     scored = _scored(name, definitions)
@@ -165,6 +165,11 @@ def _place(draft: _Draft, grid: Grid, position: int, raw: str, definitions: Defi
         draft.covariates.append(raw)
     else:
         draft.asked.append(f"# {_toml(raw)}: not used; list it under covariates to keep it, or under drop")
+
+
+def _bare(raw: str) -> str:
+    """A header with every mark between its words as `_`: "Dose (mg)" is dose_mg."""
+    return re.sub("[^a-z0-9]+", "_", normal(raw)).strip("_")
 
 
 def _scored(name: str, definitions: Definitions) -> str | None:
@@ -216,7 +221,7 @@ def _guessed_route(word: str) -> str:
 
 def _settle(draft: _Draft, grid: Grid, definitions: Definitions) -> None:
     """What follows from several columns together: units, dates, what is still lacking."""
-    named = normal(draft.sources.get("dose", ""))
+    named = _bare(draft.sources.get("dose", ""))
     if "dose" in draft.fields and "unit" not in draft.fields:
         unit = "mg/kg" if re.search("mg_?(per_)?kg", named) else "mg" if named.endswith("mg") else None
         if unit:
