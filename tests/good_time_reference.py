@@ -17,7 +17,7 @@ from fractions import Fraction
 from typing import Any
 
 import reference
-from reference import DOSE, POST, PRE, Course, Moment, Row, Score, Settings
+from reference import DOSE, PRE, Course, Moment, Row, Score, Settings
 
 Level = tuple[Fraction, str]  # how much, in which unit
 
@@ -341,12 +341,8 @@ def status_of(walk: Walk, judged: Sequence[tuple[Score, bool]], rules: GoodTime)
             return "responded_lapsed"
         good = walk.good(response)
         return "responded_1" if good <= w1 else "responded_2" if good <= w2 else "responded_later"
-    for score, _ in judged:
-        if reached is None or walk.good(score.moment) < w2:
-            continue
-        away = walk.days_since_cover(score.moment, adequate_only=True)
-        if away is not None and away <= rules.grace:
-            return "full_trial"
+    if any(after_a_whole_trial(walk, score, rules) for score, _ in judged):
+        return "full_trial"
     if reached is None:
         return "titrating" if walk.open else "stopped_before"
     moments = [(day, PRE) for day in range(walk.course.first, walk.end + 1)]
@@ -354,6 +350,24 @@ def status_of(walk: Walk, judged: Sequence[tuple[Score, bool]], rules: GoodTime)
     if max(walk.good(moment) for moment in moments) < w2:
         return "accruing" if walk.open else "stopped_early"
     return "unassessed"
+
+
+def after_a_whole_trial(walk: Walk, score: Score, rules: GoodTime) -> bool:
+    """Whether a score was taken after a whole trial, under adequate cover or not long after it."""
+    if walk.reached is None or walk.good(score.moment) < walk.windows[1]:
+        return False
+    away = walk.days_since_cover(score.moment, adequate_only=True)
+    return away is not None and away <= rules.grace
+
+
+def at_full_trial(one: Judged, rules: GoodTime) -> str | None:
+    """Of a course that responded: whether the response was there at the first score after a whole trial."""
+    if one.walk is None or one.response is None:
+        return None
+    for score, met in one.scores:
+        if score.moment >= one.response and after_a_whole_trial(one.walk, score, rules):
+            return "present" if met else "absent"
+    return "no_score"
 
 
 def calendar_verdict(course: Course, judged: Sequence[tuple[Score, bool]], day: int, last: int | None) -> str:
@@ -505,83 +519,3 @@ def no_verdict(
         return "no_level"
     shares = [share_of_level(record, course, records, person, basis, rules) for record in records]
     return "not_comparable" if any(share is None for share in shares) else None
-
-
-# --- where a course stands on a calendar day -------------------------------------------------------------
-
-
-def situation(one: Judged, day: int) -> str:
-    """How far a course had come by the morning of a day after its first dose."""
-    date = one.course.first + day
-    if one.response is not None and one.response[0] <= date:
-        return "responded"
-    if one.walk is None:
-        return "unjudged"
-    if one.walk.reached is None or one.walk.reached >= date:
-        return "not_reached"
-    mornings = [(morning, PRE) for morning in one.walk.days if morning <= date]
-    complete = max(one.walk.good(morning) for morning in mornings) >= one.walk.windows[1]
-    return "trial_complete" if complete else "some_good"
-
-
-# --- daily moves -----------------------------------------------------------------------------------------
-
-
-def state_after(one: Judged, day: int) -> str:
-    """The state of a course once everything of a day has happened."""
-    response = one.response
-    responded = response is not None and response <= (day, POST)
-    if one.walk is None:
-        return "responded_unjudged" if responded else "unjudged"
-    if response is None or not responded:
-        return one.walk.state_on(day)
-    before = one.walk.reached is None or response < (one.walk.reached, DOSE)
-    return "responded_before" if before else "responded_after"
-
-
-def first_dose_moves(one: Judged, until: int) -> list[tuple[int, str, str]]:
-    """Day, from and to of every move since the first dose, one at most a day; then the end of its records.
-
-    A course whose criterion cannot be judged has none. On the day of the next course's first dose only a
-    score before that dose still counts.
-    """
-    moves: list[tuple[int, str, str]] = []
-    state, first = "", one.course.first
-    if not one.question:
-        return moves
-    for day in range(first, first + until + 1):
-        last_morning = day == one.course.next_first
-        now = state if last_morning and one.response != (day, PRE) else state_after(one, day)
-        if now != state:
-            moves.append((day - first, state, now))
-            state = now
-        if state.startswith("responded"):
-            break
-        if last_morning or day == one.last_day:
-            moves.append((day - first, state, "next_course" if last_morning else "censored"))
-            break
-    return moves
-
-
-def reached_moves(one: Judged, until: int) -> list[tuple[int, str, str]]:
-    """Day, from and to since the reached day, of those unresponded then: the first of response and lapse.
-
-    On one day a score before the dose comes first, then the end of cover, then a score after the dose.
-    """
-    walk, response = one.walk, one.response
-    if walk is None or walk.reached is None or (response is not None and response < (walk.reached, DOSE)):
-        return []
-    moves = [(0, "", "at_risk")]
-    for day in range(walk.reached, walk.reached + until + 1):
-        since = day - walk.reached
-        if response == (day, PRE):
-            return [*moves, (since, "at_risk", "responded")]
-        if day == walk.course.next_first:
-            return [*moves, (since, "at_risk", "next_course")]
-        if walk.cover_on(day) == "none":
-            return [*moves, (since, "at_risk", "lapsed")]
-        if response == (day, POST):
-            return [*moves, (since, "at_risk", "responded")]
-        if day == walk.last_day:
-            return [*moves, (since, "at_risk", "censored")]
-    return moves

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import good_time_moves
 import good_time_reference as slow
 import pandas as pd
 import pytest
@@ -148,8 +150,10 @@ def expected_points(s: Situation, courses: Sequence[Judged]) -> Counter[tuple[An
         found["status", "good_time", period, one.row["status"]] += 1
         for day in s.rules.calendar:
             found["calendar", "day", str(day), one.row[f"calendar_{day}"]] += 1
+        if (kept := slow.at_full_trial(one, s.rules)) is not None:
+            found["at_full_trial", "good_time", period, kept] += 1
         if one.row["mature"]:
-            both = f"{slow.situation(one, last)}|{one.row['status']}"
+            both = f"{good_time_moves.situation(one, last)}|{one.row['status']}"
             found["day60", "day60", "mature", both] += 1
     return found
 
@@ -168,11 +172,12 @@ def expected_values(courses: Sequence[Judged]) -> Counter[tuple[Any, ...]]:
 
 
 def expected_moves(courses: Sequence[Judged], until: int) -> Counter[tuple[Any, ...]]:
-    """Every move of both clocks."""
+    """Every move of every clock."""
     found: Counter[tuple[Any, ...]] = Counter()
     for one in courses:
-        found.update(("first_dose", *move) for move in slow.first_dose_moves(one, until))
-        found.update(("reached", *move) for move in slow.reached_moves(one, until))
+        found.update(("first_dose", *move) for move in good_time_moves.first_dose_moves(one, until))
+        found.update(("reached", *move) for move in good_time_moves.reached_moves(one, until))
+        found.update(("delayed", *move) for move in good_time_moves.delayed_moves(one, until))
     return found
 
 
@@ -193,15 +198,77 @@ def test_every_count_and_move_agrees(seed: int, own: Path) -> None:
         with pytest.raises(PlanError, match="circular"):
             study.tally(tables=("good_time",))
         return
-    tally = study.tally(tables=("good_time",))
+    tally = study.tally(tables=("good_time", "delayed_entry"))
     points = tally.points[tally.points["criterion"] == f"good_time:{s.rules.criterion}"]
     assert not differences(counted(points, ["kind", "axis", "point", "state"]), expected_points(s, courses))
     values = counted(tally.values, ["variable", "point", "value"])
     assert not differences(values, expected_values(courses))
-    moves = tally.transitions[tally.transitions["clock"].isin(["first_dose", "reached"])]
     until = study.plan.points.curve_days
-    found = counted(moves, ["clock", "day", "from", "to"])
+    found = counted(tally.transitions, ["clock", "day", "from", "to"])
     assert not differences(found, expected_moves(courses, until)), s.rules
+
+
+SINCE = {
+    "responded": {"responded_before", "responded_lapsed", "responded_1", "responded_2", "responded_later"},
+    "full_trial": {"full_trial"},
+    "stopped": {"stopped_before", "stopped_early"},
+    "open": {"titrating", "accruing"},
+    "unassessed": {"unassessed"},
+}
+
+
+def expected_sentence(s: Situation, courses: Sequence[Judged]) -> dict[str, int]:
+    """Mature courses without response on the last calendar day: where they stood, and what became of them."""
+    mature = [one for one in courses if one.row["mature"]]
+    stood = [(good_time_moves.situation(one, s.rules.calendar[-1]), one.row["status"]) for one in mature]
+    waiting = [(where, status) for where, status in stood if where not in {"responded", "unjudged"}]
+    places = ("not_reached", "some_good", "trial_complete")
+    return {
+        "n": len(waiting),
+        **{place: sum(where == place for where, _ in waiting) for place in places},
+        **{name: sum(status in statuses for _, status in waiting) for name, statuses in SINCE.items()},
+        "unjudged": sum(where == "unjudged" for where, _ in stood),
+    }
+
+
+@pytest.mark.parametrize("seed", range(40_000, 40_000 + SEEDS // 5))
+def test_every_summary_agrees(seed: int, own: Path) -> None:
+    s = random_titrations.situation(seed)
+    if s.rules.basis == "maximum" or not (courses := headline(s)):
+        return
+    summary = study_of(s, own).good_time_summary()
+    mature = [one for one in courses if one.row["mature"]]
+    if mature:
+        row = summary.day60.iloc[0]
+        wanted = expected_sentence(s, courses)
+        assert {name: row[name] for name in wanted} == wanted
+    parts = (("mature", mature), ("younger", [one for one in courses if not one.row["mature"]]))
+    for period, members in parts:
+        table = summary.partition[summary.partition["period"] == period].set_index("status")
+        statuses = Counter(one.row["status"] for one in members)
+        assert {status: n for status, n in table["n"].items() if n} == dict(statuses)
+        assert (table["n"].sum(), set(table["of"])) == (len(members), {len(members)} if members else {0})
+        shares = table["share"].dropna()
+        assert shares.sum() == pytest.approx(1 if members and period == "mature" else 0)
+        groups = summary.groups[summary.groups["period"] == period]
+        by_group = Counter(one.row["group"] for one in members)
+        assert sorted(groups["n"][groups["n"] > 0]) == sorted(by_group.values())
+        assert_same_levels(summary.levels, period, members)
+    for day in s.rules.calendar:
+        table = summary.calendar[summary.calendar["day"] == day].set_index("verdict")
+        verdicts = Counter(one.row[f"calendar_{day}"] for one in courses)
+        assert {verdict: n for verdict, n in table["n"].items() if n} == dict(verdicts)
+
+
+def assert_same_levels(levels: pd.DataFrame, period: str, members: Sequence[Judged]) -> None:
+    """How many tell nothing, how many reached the level, and after how many days at the median."""
+    row = levels[levels["period"] == period].iloc[0]
+    days = [one.row["reached_day"] for one in members if one.row["reached_day"] is not None]
+    assert (row["n"], row["reached"]) == (len(members), len(days))
+    assert row["judged"] == sum(one.walk is not None for one in members)
+    assert row["not_evaluable"] == sum(one.row["group"] == "not evaluable" for one in members)
+    expected = statistics.median(days) if days else None
+    assert as_known(row["median_days_to_level"]) == expected
 
 
 @pytest.mark.slow
