@@ -7,7 +7,7 @@ score is the last one after dose k, up to the next dose day, within 7 days. Resp
 remission: below 5.
 
 The three others are written for this one question and trust their input: no ranges checked, no duplicates or
-conflicts looked for, no other state than met, assessed and due. Each is given the frame type it likes best.
+conflicts looked for, no state but met, assessed, given and due. Each is given the frame it likes best.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sessions import AS_OF, ITEMS
 GAP, LIMIT, WINDOW, MATURITY, LOOKBACK, GATE, SESSIONS = 91, 35, 7, 66, 14, 10, 6
 CRITERIA = ("phq9_response50", "phq9_remission_lt5")
 
-Counts = list[list[Any]]  # criterion, session, due, assessed, met
+Counts = list[list[Any]]  # criterion, session, due, given, assessed, met
 
 
 # --- this package ----------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def package_rates(frame: Any) -> Counts:
     table = study.rates(at="session", criteria=list(CRITERIA), analysis=["nri", "observed"])
     nri = table[table["analysis"] == "nri"]
     return sorted(
-        [row.criterion, int(row.point), int(row.n), int(row.assessed), int(row.met)]
+        [row.criterion, int(row.point), int(row.n), int(row.given), int(row.assessed), int(row.met)]
         for row in nri.itertuples()
     )
 
@@ -81,6 +81,8 @@ def pandas_rates(frame: Any) -> Counts:
     })[starts]  # fmt: skip
     counted = courses[courses["baseline"] >= GATE].drop_duplicates("code")
     counted = counted[counted["first"] + MATURITY <= as_of]
+    induction = d[d["dosed"] & (d["k"] <= SESSIONS) & (d["day"] - d["first"] <= LIMIT)]
+    given = induction.loc[induction["course"].isin(counted["course"]), "k"].value_counts()
     # A score belongs to the last dose before its day: on a dose day, that is the dose before.
     after = d["dosed"].to_numpy()
     belongs = d.assign(k=d["k"] - after, course=d["course"] - starts)
@@ -99,7 +101,14 @@ def pandas_rates(frame: Any) -> Counts:
     judged["phq9_remission_lt5"] = judged["total"] < 5
     table = judged.groupby("k")[list(CRITERIA)].agg(["size", "sum"])
     return sorted(
-        [name, k, len(counted), int(table.loc[k, (name, "size")]), int(table.loc[k, (name, "sum")])]
+        [
+            name,
+            k,
+            len(counted),
+            int(given[k]),
+            int(table.loc[k, (name, "size")]),
+            int(table.loc[k, (name, "sum")]),
+        ]
         for name in CRITERIA
         for k in range(1, SESSIONS + 1)
     )
@@ -173,6 +182,12 @@ def polars_rates(frame: Any) -> Counts:
         .filter(pl.col("first") + MATURITY <= as_of.to_physical())
         .select("course", baseline="last_score")
     )
+    given = (
+        d.filter(pl.col("dosed"), pl.col("k") <= SESSIONS, pl.col("day") - pl.col("first") <= LIMIT)
+        .join(counted, on="course", how="semi")
+        .group_by("k")
+        .agg(pl.len().alias("given"))
+    )
     scores = (
         d.filter(
             pl.col("total").is_not_null(),
@@ -193,10 +208,11 @@ def polars_rates(frame: Any) -> Counts:
             (2 * pl.col("total") <= pl.col("baseline")).sum().alias(CRITERIA[0]),
             (pl.col("total") < 5).sum().alias(CRITERIA[1]),
         )
+        .join(given, on="k")
     )
     due, found = pl.collect_all([counted.select(pl.len()), table])
     return sorted(
-        [name, int(row["k"]), int(due.item()), row["assessed"], row[name]]
+        [name, int(row["k"]), int(due.item()), row["given"], row["assessed"], row[name]]
         for row in found.iter_rows(named=True)
         for name in CRITERIA
     )
@@ -238,6 +254,9 @@ WITH base AS (
   SELECT patient, min_by(course, day) AS course, min(day) AS first, min_by(last_score, day) AS baseline
   FROM owned WHERE starts AND day - score_day <= {LOOKBACK} AND last_score >= {GATE}
   GROUP BY patient HAVING min(day) + {MATURITY} <= DATE '{AS_OF}' - DATE '1970-01-01'
+), given AS (
+  SELECT k, count(*) AS given FROM owned SEMI JOIN counted USING (patient, course)
+  WHERE dosed AND k <= {SESSIONS} AND day - first <= {LIMIT} GROUP BY k
 ), scores AS (
   SELECT patient, own_course AS course, own_k AS k, max_by(total, day) AS total
   FROM owned
@@ -245,9 +264,9 @@ WITH base AS (
     AND day - own_first <= {MATURITY} AND previous - own_first <= {LIMIT}
   GROUP BY ALL
 )
-SELECT k, (SELECT count(*) FROM counted) AS due, count(*) AS assessed,
+SELECT k, (SELECT count(*) FROM counted) AS due, any_value(given) AS given, count(*) AS assessed,
        count(*) FILTER (2 * total <= baseline) AS response, count(*) FILTER (total < 5) AS remission
-FROM scores JOIN counted USING (patient, course) GROUP BY k ORDER BY k
+FROM scores JOIN counted USING (patient, course) JOIN given USING (k) GROUP BY k ORDER BY k
 """
 
 
@@ -273,8 +292,8 @@ def duckdb_rates(connection: Any) -> Counts:
     """One SQL statement of window functions."""
     found = connection.execute(SQL).fetchall()
     return sorted(
-        [name, int(k), due, assessed, met]
-        for k, due, assessed, *both in found
+        [name, int(k), due, given, assessed, met]
+        for k, due, given, assessed, *both in found
         for name, met in zip(CRITERIA, both, strict=True)
     )
 

@@ -13,11 +13,20 @@ import time
 
 TASKS = {
     "python": ["-c", "pass"],
-    "ketaoutcomes --help": ["-c", "import sys; from ketaoutcomes.cli import main; sys.exit(main())", "--help"],
+    "ketaoutcomes --help": [
+        "-c",
+        "import sys; from ketaoutcomes.cli import main; sys.exit(main())",
+        "--help",
+    ],
     "import pandas": ["-c", "import pandas"],
-    "import ketaoutcomes": ["-c", "import ketaoutcomes; ketaoutcomes.Study, ketaoutcomes.read"],
+    "import ketaoutcomes": ["-c", "import ketaoutcomes"],
+    "ko.Study, ko.read": ["-c", "import ketaoutcomes as ko; ko.Study, ko.read"],
 }
-BARS = (("ketaoutcomes --help", "python", 4.0), ("import ketaoutcomes", "import pandas", 1.2))
+BARS = (
+    ("ketaoutcomes --help", "python", 4.0),
+    ("import ketaoutcomes", "import pandas", 1.2),
+    ("ko.Study, ko.read", "import pandas", 1.2),
+)
 HEAVY = ("numpy", "pandas", "scipy", "matplotlib", "jinja2", "xlsxwriter")
 
 
