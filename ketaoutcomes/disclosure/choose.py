@@ -10,6 +10,7 @@ shown already, and every later fact is checked against this one.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,8 @@ class Web:
     """One grouping's links: what may be nested, what adds up, what a fact needs to be shown beside it."""
 
     pair: Array
-    if_equal: Array
+    rest_pair: Array
+    left: Array  # of the people due among whom a fact is judged, those it does not hold
     needs: Array  # the row of the people due among whom a fact is judged; -1: none
     sums: Sums
     cells: dict[int, Array]  # a whole and its cells, by the row of each of them
@@ -44,7 +46,7 @@ class Web:
 
     def beside(self, at: int) -> Array:
         """Rows that say something about a fact: linked to it, or part of a sum with it."""
-        rows = [np.flatnonzero(self.pair[at] | self.if_equal[at])]
+        rows = [np.flatnonzero(self.pair[at] | self.rest_pair[at])]
         rows += [self.sums.rows[i] for i in self.sums.of.get(at, ())]
         rows.append(self.cells.get(at, np.zeros(0, dtype=np.int64)))
         result = np.unique(np.concatenate(rows))
@@ -81,7 +83,9 @@ def _web(margin: Margin, rules: Logic) -> Web:
     for fact, at in margin.row.items():
         for i, (other, _) in enumerate(margin.parents):
             totals[i, at] = other.row.get(fact, totals[i, at])
-    return Web(linked.pair, linked.if_equal, needs, _all_sums(margin, rules, needs), _cells(margin), totals)
+    left = np.where(needs[:, None] >= 0, margin.value[needs], 0) - margin.value
+    sums = _all_sums(margin, rules, needs)
+    return Web(linked.pair, linked.rest, left, needs, sums, _cells(margin), totals)
 
 
 def _own_due(fact: Fact, due: dict[tuple[str, str, str], dict[tuple[str, str], int]]) -> list[int]:
@@ -110,16 +114,57 @@ def _all_sums(margin: Margin, rules: Logic, needs: Array) -> Sums:
     sums = Sums([], [], {})
     for rows, signs in _judged_sums(margin, rules, needs):
         _add(sums, rows, signs)
-    for fact in list(margin.row):
-        if fact.role == "started":
-            names = [Fact("reason", fact.instrument, "no_baseline"), fact, Fact("baseline", fact.instrument)]
-            if all(name in margin.row for name in names):
-                _add(sums, [margin.row[name] for name in names], [1, -1, 1])
+    for instrument in sorted({fact.instrument for fact in margin.row if fact.role == "eligible"}):
+        for chain in _without(margin, instrument):
+            for (more, less), (fewer, rest) in itertools.combinations(chain, 2):
+                _add(sums, [more, less, fewer, rest], [1, -1, -1, 1])
+        names = [
+            Fact("reason", instrument, "no_baseline"),
+            Fact("started", instrument),
+            Fact("baseline", instrument),
+        ]
+        if all(name in margin.row for name in names):
+            _add(sums, [margin.row[name] for name in names], [1, -1, 1])
     return sums
+
+
+def _without(margin: Margin, instrument: str) -> Iterator[list[tuple[int, int]]]:
+    """Those who are not eligible, as everyone minus the eligible: first all, then the due, then ever fewer.
+
+    Among the due they are counted by the sessions they reached, and by how far they were measured.
+    """
+
+    def pairs(*facts: tuple[Fact, Fact]) -> list[tuple[int, int]]:
+        return [(margin.row[a], margin.row[b]) for a, b in facts if a in margin.row and b in margin.row]
+
+    due = Fact("due", instrument)
+    everyone = (Fact("with_course"), Fact("eligible", instrument))
+    reached = {f.point: f for f in margin.row if f.role == "reached" and not f.criterion}
+    given = {
+        f.point: f
+        for f in margin.row
+        if f.role == "given" and f.instrument == instrument and f.kind == "current"
+    }
+    sessions = [(reached[k], given[k]) for k in sorted(reached, key=_number) if k in given]
+    first = (Fact("reach_due", point=min(reached, key=_number, default="")), due)
+    yield pairs(everyone, (Fact("started", instrument), due), first, *sessions)
+    scored = {
+        f.kind: f
+        for f in margin.row
+        if f.role == "assessed" and f.instrument == instrument and f.axis == "end"
+    }
+    yield pairs(
+        everyone,
+        (Fact("started", instrument), due),
+        (Fact("baseline", instrument), due),
+        *([(Fact("any_score", instrument), scored["ever"])] if "ever" in scored else []),
+        *([(Fact("end_score", instrument), scored["current"])] if "current" in scored else []),
+    )
 
 
 def _add(sums: Sums, rows: Sequence[int], signs: Sequence[int]) -> None:
     if len(set(rows)) < len(rows):
+        # A set minus itself: what is left is a difference of two, which links look after.
         return
     for row in rows:
         sums.of.setdefault(row, []).append(len(sums.rows))
@@ -242,12 +287,9 @@ class _Placing:
         need = web.needs[self.at]
         if need >= 0:
             hide = hide | ~shown[need]
-        always, sometimes = np.flatnonzero(web.pair[self.at]), np.flatnonzero(web.if_equal[self.at])
+        always, sometimes = np.flatnonzero(web.pair[self.at]), np.flatnonzero(web.rest_pair[self.at])
         hide = hide | (shown[always] & self._small(value[always] - self.value)).any(axis=0)
-        close = shown[sometimes] & self._small(value[sometimes] - self.value)
-        if close.any() and need >= 0:
-            close &= value[web.needs[sometimes]] == value[need]
-        hide = hide | close.any(axis=0)
+        hide = hide | (shown[sometimes] & self._small(web.left[sometimes] - web.left[self.at])).any(axis=0)
         for rows, signs in self._sums():
             others = rows[rows != self.at]
             hide = hide | (shown[others].all(axis=0) & self._small((signs * value[rows]).sum(axis=0)))
@@ -292,11 +334,13 @@ class _Placing:
 
     def _safe_together(self, hidden: Array, known: Array) -> bool:
         """Whether nothing small can be computed about some hidden groups taken together."""
-        value, pair = self.margin.value, self.web.pair[self.at] | self.web.if_equal[self.at]
-        own = self.value[hidden].sum()
-        nested = known[pair[known]]
-        if self._small(own) or self._small(value[nested][:, hidden].sum(axis=1) - own).any():
+        value, web = self.margin.value, self.web
+        if self._small(self.value[hidden].sum()):
             return False
+        for pair, count in ((web.pair, value), (web.rest_pair, web.left)):
+            nested = known[pair[self.at, known]]
+            if self._small(count[np.ix_(nested, hidden)].sum(axis=1) - count[self.at, hidden].sum()).any():
+                return False
         available = np.zeros(len(value), dtype=bool)
         available[[*known, self.at]] = True
         for rows, signs in self._sums():
@@ -310,15 +354,16 @@ class _Placing:
 
     def _beside_hidden_groups(self, hide: Array) -> Array:
         """A fact without a total still bounds linked facts, whose hidden groups' sum is known from theirs."""
-        pair = self.web.pair[self.at] | self.web.if_equal[self.at]
-        for i, (_, of) in enumerate(self.margin.parents):
-            for row in np.flatnonzero(pair & (self.web.totals[i] >= 0)):
-                known = self._total_shown(i, row) & ~self.margin.shown[row]
-                for p in np.unique(of[known]):
-                    hidden = np.flatnonzero(known & (of == p))
-                    own = self.value[hidden[~hide[hidden]]].sum()
-                    if own > 0 and self._small(self.margin.value[row, hidden].sum() - own):
-                        hide[hidden] = True
+        web = self.web
+        for pair, count in ((web.pair, self.margin.value), (web.rest_pair, web.left)):
+            for i, (_, of) in enumerate(self.margin.parents):
+                for row in np.flatnonzero(pair[self.at] & (web.totals[i] >= 0)):
+                    known = self._total_shown(i, row) & ~self.margin.shown[row]
+                    for p in np.unique(of[known]):
+                        hidden = np.flatnonzero(known & (of == p))
+                        own = count[self.at, hidden[~hide[hidden]]].sum()
+                        if own > 0 and self._small(count[row, hidden].sum() - own):
+                            hide[hidden] = True
         return hide
 
 

@@ -120,10 +120,13 @@ def _sums(patterns: Array, names: Sequence[str]) -> list[Sum]:
 
 @dataclass(frozen=True, eq=False)
 class Links:
-    """`pair[f, g]`: the sets may be nested. `if_equal[f, g]`: only where both are judged among the same."""
+    """`pair[f, g]`: the sets may be nested. `rest[f, g]`: what they leave of the people due may be.
+
+    Whoever has never met by week 8 had not by week 4, but those who had by week 4 need not be due at week 8.
+    """
 
     pair: Array
-    if_equal: Array
+    rest: Array
 
 
 CASCADE_ROLES = ("started", "baseline", "any_score", "end_score")
@@ -154,11 +157,11 @@ def links(facts: Sequence[Fact], rules: Logic) -> Links:
     pair |= same & _at_a_session(c)
     now, ever = _judged(c, _implied(facts, rules))
     pair |= same & now
-    if_equal = same & ever & ~pair
-    pair, if_equal = pair | pair.T, if_equal | if_equal.T
+    rest = same & ever & ~pair
+    pair, rest = pair | pair.T, rest | rest.T
     np.fill_diagonal(pair, False)
-    np.fill_diagonal(if_equal, False)
-    return Links(pair, if_equal)
+    np.fill_diagonal(rest, False)
+    return Links(pair, rest)
 
 
 def _columns(facts: Sequence[Fact]) -> _Columns:
@@ -177,12 +180,13 @@ def _both(a: Array, b: Array) -> Array:
 def _population(c: _Columns) -> Array:
     """Patients, courses, those due, the measurement cascade, those who reached each session."""
     due_by_flow = c.is_("due") & c.flow
-    top = c.is_("patients", "with_course", "courses", "eligible", "started")
     cascade = c.is_(*CASCADE_ROLES)
     reach = c.is_("reach_due", "reached")
+    top = c.is_("patients", "with_course", "courses", "eligible")
     at_end = c.is_("assessed", "met") & (c.axis == "end")
-    pair = _both(top, top)
-    pair |= _both(c.is_("eligible", "due"), c.is_("due"))
+    pair = _both(top, top | cascade | c.is_("due"))
+    pair |= _both(c.is_("patients", "with_course", "courses"), reach)
+    pair |= _both(c.is_("due"), c.is_("due"))
     pair |= _both(due_by_flow, c.is_("started", "baseline", "reach_due"))
     pair |= _both(cascade, cascade)
     pair |= _both(reach, reach) | _both(c.is_("started"), reach)

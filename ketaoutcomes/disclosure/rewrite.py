@@ -138,7 +138,9 @@ def _cells(rows: pd.DataFrame, count: dict[str, Array]) -> pd.DataFrame:
         (~known, "", "due", due),
         (np.isnan(off) | (off > 0), "", "not_scheduled", off),
     ]
-    parts = [rows[where].assign(given=given, state=state, n=n[where]) for where, given, state, n in cells]
+    parts: list[pd.DataFrame] = [
+        rows.loc[where, :].assign(given=given, state=state, n=n[where]) for where, given, state, n in cells
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
