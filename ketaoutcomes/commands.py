@@ -86,25 +86,22 @@ def _say(text: str, code: int) -> int:
     return code
 
 
+KINDS = (
+    ("ketaoutcomes.cohort", "InputRefused", REFUSED),
+    ("ketaoutcomes.plan", "PlanError", USAGE),
+    ("ketaoutcomes.definitions", "DefinitionError", USAGE),
+    ("ketaoutcomes.disclosure", "DisclosureError", DISCLOSURE),
+    ("ketaoutcomes.report", "CannotWrite", CANNOT_WRITE),
+)
+"""Every error meant for the user: its module, its name, the exit code it leads to."""
+
+
 def _failed(error: Exception) -> int:
     """An error of ours by its exit code; any other is a bug, told by its place alone."""
-    from ketaoutcomes.cohort import InputRefused
-    from ketaoutcomes.definitions import DefinitionError
-    from ketaoutcomes.disclosure import DisclosureError
-    from ketaoutcomes.plan import PlanError
-    from ketaoutcomes.report import CannotWrite
-
-    kinds: tuple[tuple[type[Exception], int], ...] = (
-        (InputRefused, REFUSED),
-        (PlanError, USAGE),
-        (DefinitionError, USAGE),
-        (DisclosureError, DISCLOSURE),
-        (CannotWrite, CANNOT_WRITE),
-    )
-    for kind, code in kinds:
-        if isinstance(error, kind):
-            head = "refused:\n" if code == REFUSED else ""
-            return _say(f"{head}{error}", code)
+    for module, name, code in KINDS:
+        kind = getattr(sys.modules.get(module), name, None)  # a module not loaded has raised nothing
+        if kind is not None and isinstance(error, kind):
+            return _say(f"refused:\n{error}" if code == REFUSED else str(error), code)
     return _say(f"internal error (please report) at {_place(error)}", BUG)
 
 
@@ -285,9 +282,9 @@ def _in_words(intake: Intake, share: float) -> str:
         lines += [f"  {ours} = {theirs}" for theirs, ours in uses if theirs != ours]
     lines += ["", *intake.notes] if intake.notes else []
     lines += ["", "What became of the rows:"]
-    for row in cohort.ledger.itertuples(index=False):
-        reason = f" ({row.reason})" if row.reason else ""
-        lines.append(f"  {row.file}, {row.table}: {row.outcome}{reason} {row.n:,}")
+    for file, table, outcome, reason, n in cohort.ledger.to_numpy().tolist():
+        why = f" ({reason})" if reason else ""
+        lines.append(f"  {file}, {table}: {outcome}{why} {n:,}")
     lines += ["", "Problems:"] if len(cohort.problems) else ["", "No problems."]
     for found in _by_rule(cohort.problems):
         column = f", column {found['column']}" if found["column"] else ""
