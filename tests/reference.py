@@ -147,7 +147,7 @@ def total_of(instrument: str, items: Sequence[int | None], prorate: bool = True)
     """The total of one questionnaire's answers; None where it may not be scored."""
     answered = [item for item in items if item is not None]
     missing = len(items) - len(answered)
-    allowed = {"phq9": 2, "gad7": 2}.get(instrument, 0) if prorate else 0
+    allowed = {"phq9": 2}.get(instrument, 0) if prorate else 0
     if missing > allowed:
         return None
     mean = Fraction(sum(answered), len(answered))

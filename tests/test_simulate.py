@@ -237,7 +237,7 @@ def test_reading_the_shipped_file_finds_nothing_wrong():
     cohort = simulate.load_sample()
     assert len(cohort.problems) == 0
     frames = Cohort.from_frames(*sample().frames())
-    pd.testing.assert_frame_equal(cohort.doses, frames.doses)
+    pd.testing.assert_frame_equal(cohort.doses.drop(columns="weight_kg"), frames.doses)
     pd.testing.assert_frame_equal(cohort.scores, frames.scores)
 
 
