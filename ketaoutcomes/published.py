@@ -25,7 +25,7 @@ def report_tallies(study: Study, *, audience: str) -> dict[str, Tally]:
     tables = ("flow", "points", "values")
     tallies = {
         "everyone": study.tally(at=("week", "end", "month"), kind="current", tables=tables),
-        "by_protocol": study.tally(at="session", kind="current", tables=tables),
+        "by_protocol": study.tally(by="protocol", at=("session", "end"), kind="current", tables=tables),
     }
     if study.has_sites:
         tallies["by_site"] = study.tally(by="site", at="end", kind="current", tables=tables)

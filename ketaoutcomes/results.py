@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.disclosure import moments
 from ketaoutcomes.estimates import interval
 
 if TYPE_CHECKING:
@@ -334,14 +335,20 @@ def measured(tally: Tally, *, interval_method: str | None = None, level: float |
 
     Columns: the grouping, instrument, step, n, of (all that are due), rate, low, high.
     """
+    keys = [*tally.header.by, "instrument"]
     by = list(tally.header.by)
     table = tally.flow[tally.flow["step"] == "measured"]
-    groups = table[[*by, "instrument"]].drop_duplicates()
+    groups = table[keys].drop_duplicates()
+    # Protection leaves one row without a number where even the number of those who started is hidden.
+    cells = table[table["n"].notna()]
+    open_above = _in(groups, table.loc[table["n"].isna(), keys])
     parts = []
     for i, step in enumerate(STEPS):
-        counted = _grouped(table[table["reason"].isin(_AT_LEAST[step])], by, ["instrument"])
-        frame = groups.merge(counted, on=[*by, "instrument"], how="left", indicator=True)
+        counted = _grouped(_among(cells, _AT_LEAST[step]), by, ["instrument"])
+        frame = groups.merge(counted, on=keys, how="left", indicator=True)
         frame["n"] = frame["n"].where(frame["_merge"] == "both", 0.0)
+        begins = cells.loc[cells["reason"].str.split("+").str[0] == _AT_LEAST[step][0], keys]
+        frame["n"] = frame["n"].where(~open_above | _in(groups, begins))
         parts.append(frame.drop(columns="_merge").assign(step=step, _order=i))
     frame = pd.concat(parts, ignore_index=True)
     whole = frame.loc[frame["step"] == "started", [*by, "instrument", "n"]].rename(columns={"n": "of"})
@@ -351,26 +358,31 @@ def measured(tally: Tally, *, interval_method: str | None = None, level: float |
     return frame[[*by, "instrument", "step", "n", "of", "rate", "low", "high"]]
 
 
+def _in(groups: pd.DataFrame, found: pd.DataFrame) -> Array:
+    """Which groups are among those found."""
+    return pd.MultiIndex.from_frame(groups).isin(pd.MultiIndex.from_frame(found))
+
+
+def _among(table: pd.DataFrame, reasons: Iterable[str]) -> pd.DataFrame:
+    """The rows of these reasons; a row that joins one of them with others tells nothing, so its n is NaN.
+
+    Protection joins neighbouring reasons by `+` where the line between them is hidden.
+    """
+    wanted = set(reasons)
+    parts = [set(str(reason).split("+")) for reason in table["reason"]]
+    inside = np.array([part <= wanted for part in parts], dtype=bool)
+    across = np.array([bool(part & wanted) for part in parts], dtype=bool) & ~inside
+    kept: pd.DataFrame = table.assign(n=table["n"].where(~across))[inside | across]
+    return kept
+
+
 def median(tally: Tally, variable: str) -> pd.DataFrame:
     """The median of a counted variable by group, instrument, axis and point: NaN where a part is hidden.
 
     Columns: the grouping, instrument, axis, point, n, median (in the variable's own unit: days, or ticks).
     """
-    by = [*tally.header.by, "instrument", "axis", "point"]
-    rows = []
-    for key, part in tally.values[tally.values["variable"] == variable].groupby(by, sort=True, observed=True):
-        part = part.sort_values("value")
-        n = part["n"].to_numpy(dtype=np.float64)
-        total = n.sum()
-        rows.append((*key, total, _weighted_median(part["value"].to_numpy(), n) if total > 0 else np.nan))
-    return pd.DataFrame(rows, columns=[*by, "n", "median"])
-
-
-def _weighted_median(value: Array, n: Array) -> float:
-    running = np.cumsum(n)
-    low = value[np.searchsorted(running, running[-1] / 2, side="left")]
-    high = value[np.searchsorted(running, running[-1] / 2, side="right")]
-    return float(low + high) / 2
+    table: pd.DataFrame = moments(tally, variable)
+    return table[[*tally.header.by, "instrument", "axis", "point", "n", "median"]]
 
 
 def timing(tally: Tally) -> pd.DataFrame:
@@ -394,20 +406,15 @@ def trajectory(tally: Tally, variable: str = "score") -> pd.DataFrame:
     """
     plan = _plan(tally)
     by = [*tally.header.by, "instrument", "axis", "point"]
-    table = tally.values[
-        tally.values["variable"].isin([variable, "baseline"] if variable == "score" else [variable])
-    ]
-    n = table["n"].to_numpy(dtype=np.float64)
-    value = table["value"].to_numpy(dtype=np.float64)
-    table = table.assign(n=n, total=n * value, squares=n * value * value)
-    sums = _summed(table, by, ["n", "total", "squares"])
+    variables = [variable, "baseline"] if variable == "score" else [variable]
+    sums = pd.concat([moments(tally, name) for name in variables], ignore_index=True)
     ticks = (
         sums["instrument"]
         .map(lambda name: plan["definitions"]["instruments"][name]["ticks"])
         .to_numpy(dtype=np.float64)
     )
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = sums["total"] / sums["n"]
+        mean = sums["sum"] / sums["n"]
         spread = np.sqrt(np.maximum(sums["squares"] - sums["n"] * mean * mean, 0) / (sums["n"] - 1))
     sums["mean"], sums["sd"] = mean / ticks, spread / ticks
     place = sums["point"].map(lambda point: int(point) if str(point).isdigit() else 0)
