@@ -318,13 +318,10 @@ def _line(ax: Axes, style: Style, at: Sequence[float], rows: pd.DataFrame) -> No
 
 
 def _say_hidden(ax: Axes, shown: pd.DataFrame, places: Mapping[str, float]) -> None:
-    """The word `hidden` at the foot of each point where a number is withheld: in grey where all are."""
+    """The word `hidden` at the foot of a point where every number is withheld; elsewhere a gap says it."""
     for point, rows in shown.groupby(shown["point"].astype(str), sort=False):
-        hidden = rows["reason"] == HIDDEN
-        if hidden.any():
-            words = HIDDEN if hidden.all() else f"{int(hidden.sum())} {HIDDEN}"
-            place = (places[str(point)], 0.015)
-            _text(ax, *place, words, QUIET, va="bottom", ha="center", pad=0, rotation=90)
+        if (rows["reason"] == HIDDEN).all():
+            _text(ax, places[str(point)], 0.015, HIDDEN, QUIET, va="bottom", ha="center", pad=0, rotation=90)
 
 
 def _curve(ax: Axes, style: Style, at: Sequence[float], values: pd.Series[float]) -> None:

@@ -98,7 +98,7 @@ def test_the_first_sentence_is_the_answer(whole: str) -> None:
 def test_it_says_what_was_asked_of_whom_and_by_which_protocol(whole: str) -> None:
     said = seen(whole)
     assert "Records to 31 October 2026" in said
-    assert "at least PHQ-9 10 and PCL-5 33" in said
+    assert "at or above the entry threshold (PHQ-9 10, PCL-5 33)" in said
     assert "6 intravenous sessions in 2 to 3 weeks, then every 4 to 6 weeks ( iv6)" in said
     assert "HIPAA limited data set" in said
 

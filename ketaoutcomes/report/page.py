@@ -64,6 +64,7 @@ def render(
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     context = {
         "style": style, "style_hash": f"sha256-{digest}", "meta": meta, "plan": plan, "header": header,
+        "files": meta.ledger is not None and bool((meta.ledger["file"] != "").any()),
         "audience": audience, "stands_for": AUDIENCES[audience], "profile": profile,
         "profile_says": PROFILES.get(profile or "", ""), "as_of": sentences.as_of(header.as_of),
         "dates_say": sentences.DATES.get(meta.dates, ""), "level": f"{100 * plan.rates.level:g}",
@@ -96,6 +97,8 @@ def _content(tables: Mapping[str, Described], plan: Plan, words: views.Words) ->
     sessions: dict[str, list[views.Block]] = {}
     for group, block in views.point_blocks(get("rates_session"), words):
         sessions.setdefault(group, []).append(block)
+    ends = views.group_blocks([get("rates_end"), get("rates_end_by_protocol")], "Protocol", words)
+    ends = [block for block in ends if block.is_shown]
     visits = [name for name, blocks in sessions.items() if any(block.is_shown for block in blocks)]
     return {
         "words": words, "methods": paragraphs, "references": references, "gates": _gates(plan, words),
@@ -106,11 +109,11 @@ def _content(tables: Mapping[str, Described], plan: Plan, words: views.Words) ->
         "by_week_only": words.by_plan(name for name in sessions if name not in visits),
         "weeks": _shown(views.point_blocks(get("rates_week"), words)),
         "means": _means(get("trajectory"), words),
-        "ends": views.group_blocks([get("rates_end"), get("rates_end_by_protocol")], "Protocol", words),
-        "sites": views.group_blocks([get("rates_end_by_site")], "Site", words),
+        "ends": ends, "sites": views.group_blocks([get("rates_end_by_site")], "Site", words) if ends else [],
         "months": _shown(views.point_blocks(get("rates_month"), words, _LONG)),
         "retention": views.stays(get("retention"), words), "retention_chart": _retention(get("retention")),
-        "measured": _measured(get("measured"), words), "timing": views.waits(get("timing"), words),
+        "measured": _measured(get("measured"), words, has_end=bool(ends)),
+        "timing": views.waits(get("timing"), words),
         "hidden_rates": sum(_hidden(described) for described in tables.values()),
     }  # fmt: skip
 
@@ -150,10 +153,12 @@ def _retention(described: Described | None) -> Markup | None:
     return chart(draw, name="retention", says=says, size=(7.2, 3.4))
 
 
-def _measured(described: Described | None, words: views.Words) -> list[Drawn]:
+def _measured(described: Described | None, words: views.Words, *, has_end: bool) -> list[Drawn]:
     found: list[Drawn] = []
     for instrument in words.instruments if described is not None else ():
         rows = described.table[described.table["instrument"] == instrument]  # type: ignore[union-attr]
+        # Where nothing has an end, nobody can have an end score: not a gap in anybody's measuring.
+        rows = rows if has_end else rows[rows["step"] != "end_score"]
         if rows.empty:
             continue
         title = words.titles[instrument]
@@ -173,8 +178,9 @@ def _scored(title: str, steps: tuple[Any, ...]) -> str:
     last = steps[-1][1]
     if not (wording.is_number(last.n) and wording.is_number(last.of)):
         return "Too few patients to show."
+    when = "at the end of the series" if last.step == "end_score" else "after the first dose"
     of = f"{wording.percent(last.n, last.of)} of the {wording.count(last.of)} patients due"
-    return f"{of} have a {title} score at the end of the series."
+    return f"{of} have a {title} score {when}."
 
 
 def _means(described: Described | None, words: views.Words) -> list[Drawn]:

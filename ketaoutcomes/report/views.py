@@ -112,6 +112,7 @@ class Words:
         self.criteria = [known.criterion(name) for name in plan.criteria.primary]
         self.instruments = list(dict.fromkeys(c.instrument for c in self.criteria))
         self.titles = {name: label(known.instrument(name).title) for name in self.instruments}
+        self.recalls = {self.titles[name]: known.instrument(name).recall_days for name in self.instruments}
         self.short = {c.name: sentences.short_name(c) for c in self.criteria}
         self.known_to = {c.name: sentences.known_to(c, known.instrument(c.instrument)) for c in self.criteria}
         self.protocols = {name: label(protocol.title, 160) for name, protocol in known.protocols.items()}
@@ -237,8 +238,12 @@ def _conclusion(axis: str, lines: Sequence[Line], words: Words) -> str:
         )
     said = f"{place.format(last.head)}, {listed(parts)}; {count(last.assessed)} were scored."
     if first is not last:
-        before = [percent(p.everyone.met, p.everyone.n) for p in first.pairs if is_number(p.everyone.rate)]
-        said += f" {place.format(first.head)} it was {listed(before)}."
+        before = [pair.everyone for pair in first.pairs if is_number(pair.everyone.rate)]
+        told = [
+            percent(row.met, row.n) + (f" ({words.short[row.criterion]})" if len(before) < len(parts) else "")
+            for row in before
+        ]
+        said += f" {place.format(first.head)} it was {listed(told)}."
     return said
 
 
