@@ -24,12 +24,12 @@ _WORDS = {
         "name", "names", "surname", "firstname", "lastname", "forename", "fullname", "initials", "nickname",
     ),
     "birth date": ("dob", "birthdate", "birthday", "birth"),
-    "record number": ("mrn", "nhs", "ssn", "chart", "medicare", "medicaid", "passport", "licence", "license"),
+    "record number": ("mrn", "nhs", "ssn", "passport", "licence", "license"),
     "e-mail": ("email", "mail"),
     "phone": ("phone", "telephone", "tel", "mobile", "cellphone", "fax"),
     "address": ("address", "street", "addr", "city", "town", "county"),
     "postcode": ("zip", "zipcode", "postcode", "postal"),
-    "account": ("insurance", "insurer", "iban", "account", "username", "login"),
+    "account": ("iban", "account", "username", "login"),
     "device or web address": ("ip", "url", "website", "photo", "image", "fingerprint"),
     "free text": (
         "note", "notes", "comment", "comments", "remark", "remarks", "narrative", "freetext", "memo",
@@ -46,11 +46,17 @@ _PAIRS = {
     ("hospital", "no"): "record number",
     ("member", "id"): "record number",
     ("policy", "number"): "record number",
+    ("chart", "number"): "record number",
+    ("chart", "no"): "record number",
+    ("insurance", "number"): "record number",
+    ("insurance", "id"): "record number",
+    ("medicare", "number"): "record number",
+    ("medicaid", "number"): "record number",
     ("free", "text"): "free text",
     ("contact", "number"): "phone",
     ("next", "kin"): "name",
 }
-_YEAR_ONLY = {"birth_year", "year_of_birth", "yearofbirth", "birthyear", "yob"}
+_NO_BIRTH_DATE = {"year", "sex", "gender", "country"}
 _SPLIT = re.compile(r"(?<=[a-z])(?=[A-Z])|[\s_\-./()#:]+")
 _VALUES = {
     "an e-mail address": re.compile(r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}"),
@@ -70,13 +76,14 @@ def identifier_in(header: str) -> str | None:
     >>> identifier_in("Patient Name"), identifier_in("site_name"), identifier_in("DOB"), identifier_in("phq9")
     ('name', None, 'birth date', None)
     """
-    if normal(header) in _YEAR_ONLY:
-        return None
     words = [word.casefold() for word in _SPLIT.split(header.strip()) if word]
     for kind, listed_words in _WORDS.items():
         for word in words:
-            if word in listed_words and not (kind == "name" and _names_a_thing(words)):
-                return kind
+            if word not in listed_words or (kind == "name" and _names_a_thing(words)):
+                continue
+            if kind == "birth date" and _NO_BIRTH_DATE & set(words):
+                continue
+            return kind
     for first, second in pairwise(words):
         if (first, second) in _PAIRS:
             return _PAIRS[first, second]
