@@ -209,8 +209,9 @@ def measured(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str,
     for place, (n, of) in enumerate(zip(table["n"], table["of"], strict=True)):
         if is_number(n):
             ax.barh(place, n, color=STYLES[0].colour, height=0.55)
-        written = count(n) if place == 0 or not is_number(n) else f"{count(n)} ({percent(n, of)})"
-        _text(ax, n if is_number(n) else 0, place, f"{written}", INK, va="center", pad=5)
+        told = place > 0 and is_number(n) and is_number(of)
+        written = f"{count(n)} ({percent(n, of)})" if told else count(n)
+        _text(ax, n if is_number(n) else 0, place, written, INK, va="center", pad=5)
     ax.set_yticks(range(len(steps)), steps)
     _plain(ax.get_yticklabels())
     ax.invert_yaxis()

@@ -138,6 +138,27 @@ def test_hidden_reads_hidden_and_never_zero() -> None:
     assert re.findall(r"<td>(.*?)</td>", south) == ['<span class="hidden">hidden</span>'] * 6
 
 
+def test_what_one_criterion_hides_another_may_show() -> None:
+    sessions = report_tables.by_session()
+    one = (
+        (sessions["protocol"] == "iv6")
+        & (sessions["criterion"] == "phq9_response50")
+        & (sessions["point"] == "1")
+    )
+    said = seen(page(report_tables.everything() | {"rates_session": report_tables.hidden(sessions, one)}))
+    assert "1 412 389 hidden hidden 9 % 6–11 9 % 6–12" in said
+
+
+def test_a_step_of_the_cascade_is_told_even_where_the_first_is_hidden() -> None:
+    measured = report_tables.measured().astype({"n": "float64", "of": "float64"})
+    phq = measured["instrument"] == "phq9"
+    measured.loc[phq, ["of", "rate"]] = float("nan")
+    measured.loc[phq & (measured["step"] == "started"), "n"] = float("nan")
+    said = seen(page(report_tables.everything() | {"measured": measured}))
+    assert "PHQ-9. 607 patients have a PHQ-9 score at the end of the series." in said
+    assert "first series due hidden hidden hidden baseline score 812 hidden hidden" in said
+
+
 def test_a_report_without_anybody_due_says_so() -> None:
     end = report_tables.rates("end", {"end": (0, 0.0)}, 0).assign(reason="nobody_due")
     said = seen(page({"rates_end": end}))

@@ -166,7 +166,7 @@ def _measured(described: Described | None, words: views.Words, *, has_end: bool)
             (MEASURED.get(str(row.step), str(row.step)), row) for row in rows.itertuples(index=False)
         )
         svg = None
-        if rows["n"].notna().all():
+        if rows["n"].notna().any():
             draw = partial(views.draw_on, figure=figures.measured, table=rows, names=MEASURED)
             says = f"Chart of how many patients had {title} scores. The table below holds every number."
             svg = chart(draw, name=f"measured-{len(found)}", says=says, size=(5.6, 2.2), left=1.5)
@@ -176,11 +176,13 @@ def _measured(described: Described | None, words: views.Words, *, has_end: bool)
 
 def _scored(title: str, steps: tuple[Any, ...]) -> str:
     last = steps[-1][1]
-    if not (wording.is_number(last.n) and wording.is_number(last.of)):
+    if not wording.is_number(last.n):
         return "Too few patients to show."
     when = "at the end of the series" if last.step == "end_score" else "after the first dose"
-    of = f"{wording.percent(last.n, last.of)} of the {wording.count(last.of)} patients due"
-    return f"{of} have a {title} score {when}."
+    who = f"{wording.count(last.n)} patients"
+    if wording.is_number(last.of):
+        who = f"{wording.percent(last.n, last.of)} of the {wording.count(last.of)} patients due"
+    return f"{who} have a {title} score {when}."
 
 
 def _means(described: Described | None, words: views.Words) -> list[Drawn]:

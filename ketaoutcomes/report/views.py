@@ -197,8 +197,14 @@ def _line(head: str, rows: pd.DataFrame) -> Line:
     for row in _rows(rows):
         found.setdefault(row.criterion, {})[row.analysis] = row
     pairs = tuple(Pair(each["nri"], each["observed"]) for each in found.values())
-    first = pairs[0].everyone
-    return Line(label(head), first.due, first.assessed, pairs)
+    # One criterion's row may hide what another's shows.
+    due, assessed = (_first_known(pairs, name) for name in ("due", "assessed"))
+    return Line(label(head), due, assessed, pairs)
+
+
+def _first_known(pairs: Sequence[Pair], name: str) -> float:
+    numbers = (float(getattr(pair.everyone, name)) for pair in pairs)
+    return next((number for number in numbers if is_number(number)), math.nan)
 
 
 def _rows(table: pd.DataFrame) -> list[Any]:
