@@ -104,15 +104,18 @@ class Exposure:
         found: NDArray[np.int64] = self.day[begins]
         return found
 
-    def good(self, clock: int, course: Array, time: Array) -> NDArray[np.int64]:
-        """Good time of these courses (by position) up to a time in half-days, by one clock."""
+    def good(self, clock: int, course: Array, time: Array, dose: Array | None = None) -> NDArray[np.int64]:
+        """Good time of these courses (by position) up to a time in half-days, by one clock.
+
+        `dose` is what `last_dose` says of those times, where it is known already.
+        """
         day = time >> 1
         if clock == CONTIGUOUS:
             at = self.last_dose(course, 2 * day - 1)
             none, at = at < 0, np.maximum(at, 0)
             unbroken = ~none & self.adequate[at] & (day <= self.day[at] + self.length[at])
             return np.where(unbroken, day - self.run_start[at], 0)
-        at = self.last_dose(course, time)
+        at = self.last_dose(course, time) if dose is None else dose
         none, at = at < 0, np.maximum(at, 0)
         if clock == DOSES:
             total = self.sums["doses"][at + 1] - self.sums["doses"][self.start[course]]
@@ -124,7 +127,8 @@ class Exposure:
             none |= at < since
             total = self.sums["covered"][at] - self.sums["covered"][since]
             total += np.minimum(day - self.day[at], self.length[at])
-        return np.where(none, 0, total)
+        total[none] = 0
+        return total
 
     def peak(self, clock: int, course: Array, day: Array) -> NDArray[np.int64]:
         """The most good time these courses had on any day up to this one. Only `contiguous` ever falls."""

@@ -70,7 +70,7 @@ GROUP_OF = {
     "unassessed": "not_evaluable",
 }
 VERDICTS = ("not_due", "responded", "not_responded", "not_assessed")
-KEPT = ("no_response", "no_score", "present", "absent")
+AT_TRIAL = ("no_score", "present", "absent")  # a response, at the first score after a whole trial
 # Why a course cannot be judged: first the schedule and the criterion, then its doses.
 SCHEDULE_REASONS = ("zero_baseline", "no_baseline_diagnosis", "no_carry", "no_windows", "windows_unit")
 ZERO_BASELINE, NO_DIAGNOSIS, NO_CARRY, NO_WINDOWS, WINDOWS_UNIT = range(
@@ -139,7 +139,7 @@ def course_scores(p: Patients, criterion: Criterion, rows: Array) -> CourseScore
 class GoodTimes:
     """Good time of some courses by one criterion: one entry per course, in the order of `exposure.rows`.
 
-    `clock` indexes CLOCKS, `status` STATUSES, `reason` REASONS (0: judged).
+    `clock` indexes CLOCKS, `status` STATUSES, `reason` REASONS (0: judged), `at_trial` AT_TRIAL.
     """
 
     exposure: Exposure
@@ -151,6 +151,8 @@ class GoodTimes:
     status: NDArray[np.int8]
     good: NDArray[np.int64]
     good_at_response: NDArray[np.int64]
+    cover_ended: NDArray[np.int64]  # days from the end of any cover to the response; below 0 under cover
+    at_trial: NDArray[np.int8]
 
     @property
     def judged(self) -> NDArray[np.bool_]:
@@ -174,6 +176,9 @@ class GoodTimes:
 
 def by_clock(clock: Array, course: Array, measure: Measure, *when: Array) -> NDArray[np.int64]:
     """A measure of these courses (at one time each, where it needs one), each by its own clock."""
+    if len(clock) and (clock == clock[0]).all():
+        only: NDArray[np.int64] = measure(int(clock[0]), course, *when)
+        return only
     result = np.zeros(len(course), dtype=np.int64)
     for one in np.unique(clock):
         own = np.flatnonzero(clock[course] == one)
@@ -191,13 +196,18 @@ def judge_courses(
     reason = a.reason.copy()
     reason[schedule > 0] = schedule[schedule > 0]
     reason[scores.barred > 0] = scores.barred[scores.barred > 0]
-    good = by_clock(clocks, np.arange(len(rows)), e.at_end)
-    at_response = np.zeros(len(rows), dtype=np.int64)
-    hit = np.flatnonzero((scores.response < 2 * NEVER) & e.reached)
-    at_response[hit] = by_clock(clocks, hit, e.good, scores.response[hit])
+    n, hit = len(rows), np.flatnonzero(scores.response < 2 * NEVER)
+    time = scores.response[hit]
+    dose = e.last_dose(hit, time)
+    at_response, cover_ended = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    at_response[hit] = by_clock(clocks, hit, e.good, time, dose)
+    cover_ended[hit] = (time >> 1) - e.cover_end[dose]
+    good = by_clock(clocks, np.arange(n), e.at_end)
     found = GoodTimes(
-        e, scores, a.level, reason, clocks, windows, np.zeros(len(rows), np.int8), good, at_response
-    )
+        e, scores, a.level, reason, clocks, windows, np.zeros(n, np.int8), good, at_response, cover_ended,
+        np.zeros(n, np.int8),
+    )  # fmt: skip
+    found.at_trial[:] = _at_trial(found, p.plan.good_time.grace_days)
     found.status[:] = _statuses(found, p.plan.good_time.grace_days)
     return found
 
@@ -235,12 +245,12 @@ def _statuses(g: GoodTimes, grace: int) -> NDArray[np.int8]:
         peak < second, np.where(e.open, code["accruing"], code["stopped_early"]), code["unassessed"]
     )
     status = np.where(e.reached, status, np.where(e.open, code["titrating"], code["stopped_before"]))
-    status[_full_trials(g, grace)] = code["full_trial"]
+    status[g.at_trial == AT_TRIAL.index("absent")] = code["full_trial"]
     good = g.good_at_response
     band = np.where(good <= first, code["responded_1"], code["responded_2"])
     band = np.where(good <= second, band, code["responded_later"])
     status = np.where(g.responded, band, status)
-    status[_responded_lapsed(g, grace)] = code["responded_lapsed"]
+    status[g.responded & (g.cover_ended > grace)] = code["responded_lapsed"]
     early = g.responded & (~e.reached | (response <= 2 * e.reached_day))
     status[early] = code["responded_before"]
     status[~g.judged] = code["not_comparable"]
@@ -248,46 +258,28 @@ def _statuses(g: GoodTimes, grace: int) -> NDArray[np.int8]:
     return status.astype(np.int8)
 
 
-def _responded_lapsed(g: GoodTimes, grace: int) -> NDArray[np.int64]:
-    """Courses whose response came more than `grace` days after cover by a dose of any level ended."""
-    e = g.exposure
-    hit = np.flatnonzero(g.responded)
-    time = g.scores.response[hit]
-    dose = e.last_dose(hit, time)
-    late: NDArray[np.int64] = hit[(time >> 1) - e.cover_end[dose] > grace]
-    return late
+def _at_trial(g: GoodTimes, grace: int) -> NDArray[np.int8]:
+    """What each course's first score after a whole trial says, from its response on where it has one.
 
-
-def _full_trials(g: GoodTimes, grace: int) -> NDArray[np.int64]:
-    """Courses without response that have a score after a whole trial."""
-    course, at = trial_scores(g, grace, g.judged & ~g.responded)
-    return np.unique(course[g.scores.met[at] == 0])
-
-
-def trial_scores(g: GoodTimes, grace: int, wanted: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Scores of the wanted courses taken after a whole trial and not long after its adequate cover.
-
-    Returns each score's course and its place among the scores, in order.
+    Such a score has good time of the second window or more, under adequate cover or at most `grace` days
+    after that ended. Codes into AT_TRIAL.
     """
     e, s = g.exposure, g.scores
-    able = wanted & e.reached & (by_clock(g.clock, np.arange(len(e)), e.whole) >= g.windows[:, 1])
-    at = np.flatnonzero(able[s.of] & (s.met >= 0))
+    able = g.judged & e.reached & (by_clock(g.clock, np.arange(len(e)), e.whole) >= g.windows[:, 1])
+    since = np.where(able, np.where(g.responded, s.response, 0), 2 * NEVER)
+    at = np.flatnonzero((s.time >= since[s.of]) & (s.met >= 0))
     course, time = s.of[at], s.time[at]
     dose = e.last_dose(course, time)
     last_adequate = np.maximum.accumulate(np.where(e.adequate, np.arange(len(e.day)), -1))[dose]
     under = (last_adequate >= e.start[course]) & ((time >> 1) - e.cover_end[last_adequate] <= grace)
-    enough = by_clock(g.clock, course, e.good, time) >= g.windows[course, 1]
-    return course[under & enough], at[under & enough]
-
-
-def kept_responses(g: GoodTimes, grace: int) -> NDArray[np.int8]:
-    """Whether each course's response was there at the first score after a whole trial: codes into KEPT."""
-    kept = np.where(g.judged & g.responded, KEPT.index("no_score"), KEPT.index("no_response")).astype(np.int8)
-    course, at = trial_scores(g, grace, g.judged & g.responded)
-    since = g.scores.time[at] >= g.scores.response[course]
-    course, at = course[since][::-1], at[since][::-1]  # the first of each course is written last
-    kept[course] = np.where(g.scores.met[at] == 1, KEPT.index("present"), KEPT.index("absent"))
-    return kept
+    under &= by_clock(g.clock, course, e.good, time, dose) >= g.windows[course, 1]
+    found = np.full(len(e), AT_TRIAL.index("no_score"), dtype=np.int8)
+    # Written backwards, so that the first score of each course is the one that stays.
+    first = np.flatnonzero(under)[::-1]
+    found[course[first]] = np.where(
+        s.met[at[first]] == 1, AT_TRIAL.index("present"), AT_TRIAL.index("absent")
+    )
+    return found
 
 
 def table(p: Patients, criterion: Criterion, basis: str, clock: str | None = None) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from ketaoutcomes.counting import tabulate, valued
 from ketaoutcomes.courses import NEVER
 from ketaoutcomes.exposure import EXPOSURES, LAPSED
 from ketaoutcomes.good_time import (
-    KEPT,
+    AT_TRIAL,
     NO_DIAGNOSIS,
     REASONS,
     STATUSES,
@@ -24,7 +24,6 @@ from ketaoutcomes.good_time import (
     GoodTimes,
     by_clock,
     judge_courses,
-    kept_responses,
     overdue,
 )
 from ketaoutcomes.patients import Grouping, Patients, grouping
@@ -131,11 +130,10 @@ class _Counter:
             "state": (g.status.astype(np.int64), STATUSES),
         }  # fmt: skip
         parts = [tabulate("points", self.groups, self.group, status)]
-        kept = kept_responses(g, self.p.plan.good_time.grace_days)
-        own = np.flatnonzero(kept > 0)
+        own = np.flatnonzero(g.judged & g.responded)
         again = keys | {
             "kind": "at_full_trial", "axis": "good_time", "point": ((~mature[own]).astype(np.int64), PERIODS),
-            "state": (kept[own].astype(np.int64), KEPT),
+            "state": (g.at_trial[own].astype(np.int64), AT_TRIAL),
         }  # fmt: skip
         parts.append(tabulate("points", self.groups, self.group[own], again))
         for day in self.p.plan.good_time.calendar_days:
@@ -218,7 +216,7 @@ class _Counter:
         """Of those who reached the level unresponded: response, with lapse competing.
 
         Days count from the reached day; with `delayed`, from the first dose, so that each enters when they
-        reach the level.
+        reach the level, unless they leave on that very day.
         """
         g, e = self.g, self.g.exposure
         own = np.flatnonzero(g.judged & e.reached & (g.scores.response > 2 * e.reached_day))
@@ -232,6 +230,9 @@ class _Counter:
         way = np.where(lapsed, 3, np.where(g.responded[own], 2, left))
         day = np.where(lapsed, lapse, np.where(g.responded[own], response >> 1, stop))
         origin = (e.first if delayed else e.reached_day)[own]
+        if delayed:  # whoever leaves on the day they enter is never at risk
+            stays = day > e.reached_day[own]
+            own, day, way, origin = own[stays], day[stays], way[stays], origin[stays]
         zero, one = np.zeros(len(own), dtype=np.int64), np.ones(len(own), dtype=np.int64)
         return self._tabulate_moves(
             "delayed" if delayed else "reached", REACHED_STATES, np.concatenate([own, own]),

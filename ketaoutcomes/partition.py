@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.exposure import EXPOSURES
-from ketaoutcomes.good_time import GROUP_OF, GROUPS, KEPT, REASONS, STATUSES, VERDICTS
+from ketaoutcomes.good_time import AT_TRIAL, GROUP_OF, GROUPS, REASONS, STATUSES, VERDICTS
 from ketaoutcomes.good_time_counts import PERIODS, SITUATIONS
 from ketaoutcomes.results import median
 
@@ -260,7 +260,7 @@ def _day60(cells: pd.DataFrame, by: Sequence[str], plan: Mapping[str, Any]) -> p
 
 def _at_full_trial(cells: pd.DataFrame, groups: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     own = cells[cells["kind"] == "at_full_trial"].rename(columns={"point": "period"})
-    frame = _laid_out(own, groups, by, {"period": PERIODS, "state": KEPT[1:]})
+    frame = _laid_out(own, groups, by, {"period": PERIODS, "state": AT_TRIAL})
     return _with_total(frame, [*by, "instrument", "criterion", "period"])
 
 
