@@ -65,11 +65,12 @@ def first_dose_moves(one: Judged, until: int) -> list[tuple[int, str, str]]:
 
 
 def delayed_moves(one: Judged, until: int) -> list[tuple[int, str, str]]:
-    """As `reached_moves`, with days counted from the first dose."""
-    if one.walk is None or one.walk.reached is None:
+    """As `reached_moves`, with days counted from the first dose, of those followed beyond the reached day."""
+    moves = reached_moves(one, until)
+    if one.walk is None or one.walk.reached is None or [day for day, _, _ in moves] == [0, 0]:
         return []
     waited = one.walk.reached - one.course.first
-    return [(waited + day, was, now) for day, was, now in reached_moves(one, until) if waited + day <= until]
+    return [(waited + day, was, now) for day, was, now in moves if waited + day <= until]
 
 
 def reached_moves(one: Judged, until: int) -> list[tuple[int, str, str]]:

@@ -22,6 +22,7 @@ HOME = ("sublingual", "oral")
 TARGETS = (100, 100, 100, 56, 80)
 SHARES = (0.1, 0.2, 0.5, 0.8, 0.89, 0.9, 0.9, 1, 1, 1, 1.2)
 STEPS = (1, 2, 3, 3, 5, 6, 7, 7, 8, 10, 11, 14, 21)
+CARRIES = (4, 7, 7, 7, 10, 11, 20, 21, 25, 47, 63)
 GAPS = (20, 21, 22, 28, 35, 36, 44, 45, 46, 47, 60, 63, 69, 70, 90, 91, 92)
 CRITERIA = ("phq9_response50", "phq9_response50", "phq9_remission_lt5", "pcl5_reliable15", "pcl5_loss_dx")
 
@@ -170,8 +171,13 @@ def _patient(
         level = 56.0
     rows.doses += _doses(rng, patient, days, route, usual, level)
     instrument = rules.criterion.partition("_")[0]
-    if rng.random() < 0.2:
+    chance = rng.random()
+    if chance < 0.15:
         rows.scores += random_cohorts._scores(rng, patient, instrument, days)
+    elif chance < 0.5:
+        lengths = {row["day"]: row["days"] for row in rows.doses if row["patient"] == patient}
+        ends = [day + length - 1 for day, length in lengths.items()]
+        rows.scores += _edge_scores(rng, patient, instrument, days, ends, rules)
     else:
         rows.scores += _scores(rng, patient, instrument, days)
     rows.people.append(_person(rng, patient, start, usual, level, with_targets=with_targets, cut=cut))
@@ -245,6 +251,36 @@ def _scores(rng: random.Random, patient: str, instrument: str, days: Sequence[in
         row = {"patient": patient, "day": day, "timing": timing, "instrument": instrument}
         made.append({**row, "score": low if better else high})
     return made
+
+
+def _edge_scores(
+    rng: random.Random,
+    patient: str,
+    instrument: str,
+    days: Sequence[int],
+    ends: Sequence[int],
+    rules: GoodTime,
+) -> list[dict[str, Any]]:
+    """Very few scores, each on the last day on which something still holds, or on the day after."""
+    reach = [carry + rules.grace for carry in CARRIES]
+    spots = [end + rng.choice(reach) for end in (*ends[-2:], rng.choice(ends))]
+    spots += [rng.choice(ends) + rng.choice(CARRIES), rng.choice(days)]
+    spots += [days[0] + day - back for day in rules.calendar for back in (0, 31)]
+    kept = {(days[0], "pre")}
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        kept.add((rng.choice(spots) + rng.choice((-1, 0, 0, 1)), rng.choice(("pre", "post"))))
+    better = rng.choice((0, 0.5))
+    high, low = {"phq9": (20, 10), "pcl5": (60, 40)}[instrument]
+    return [
+        {
+            "patient": patient,
+            "day": day,
+            "timing": timing,
+            "instrument": instrument,
+            "score": low if day > days[0] and rng.random() < better else high,
+        }
+        for day, timing in sorted(kept, key=lambda spot: (spot[0], spot[1] == "post"))
+    ]
 
 
 def _person(
