@@ -271,6 +271,8 @@ def moments(tally: Tally, variable: str) -> pd.DataFrame:
     if not tally.protected:
         table = tally.values[tally.values["variable"] == variable]
         return _statistics(table, keys)
+    if tally.values.empty:
+        return pd.DataFrame(columns=[*keys, *STATISTICS])
     name, _, statistic = (tally.values["variable"].str.rpartition(":")[i] for i in range(3))
     own = tally.values[name == variable].assign(statistic=statistic[name == variable])
     wide = own.set_index([*keys, "statistic"])["n"].unstack("statistic")
