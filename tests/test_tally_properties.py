@@ -15,7 +15,7 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import Settings
-from small_cohorts import Rows, plan_for, study_of
+from small_cohorts import Rows, dose_frame, plan_for, study_of, wide_scores
 
 import ketaoutcomes as ko
 from ketaoutcomes.tallies import parse_tally
@@ -81,6 +81,49 @@ def test_the_order_of_rows_carries_no_meaning(seed: int) -> None:
 def test_long_and_wide_files_say_the_same(seed: int) -> None:
     rows = random_cohorts.rows(seed, 25, cut=True)
     assert counted(study(rows)) == counted(study(rows, long=True))
+
+
+def items_frame() -> pd.DataFrame:
+    """Whole-number items with blanks, and an id, as a CSV reader leaves them."""
+    rows = random_cohorts.rows(4, 20)
+    kept = Rows(rows.doses, [row for row in rows.scores if row["instrument"] == "phq9" and row.get("items")])
+    return wide_scores(kept)
+
+
+@pytest.mark.parametrize("dtype", ["Int8", "Int64", "Float32", "object", "int8[pyarrow]", "double[pyarrow]"])
+def test_how_numbers_are_stored_changes_nothing(dtype: str) -> None:
+    # Sums of Int8 columns wrap around in pandas: 18 * 9 would prorate to a negative score, a remission.
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    scores = items_frame()
+    stored = scores.astype({f"phq9_{i}": dtype for i in range(1, 10)})
+    plan = plan_for(Settings(), ["phq9_response50", "phq9_remission_lt5"], complete=True)
+    doses = dose_frame(random_cohorts.rows(4, 20))
+    one, other = (
+        ko.Study(ko.Cohort.from_frames(doses, s, plan=plan)).tally().to_json() for s in (scores, stored)
+    )
+    assert one == other
+
+
+@pytest.mark.parametrize("dtype", ["object", "category", "string"])
+def test_how_names_are_stored_changes_nothing(dtype: str) -> None:
+    scores, doses = items_frame(), dose_frame(random_cohorts.rows(4, 20))
+    plan = plan_for(Settings(), ["phq9_response50"], complete=True)
+    text = {"patient": dtype, "timing": dtype}
+    stored = (doses.astype({"patient": dtype, "route": dtype, "unit": dtype}), scores.astype(text))
+    one, other = (
+        ko.Study(ko.Cohort.from_frames(*s, plan=plan)).tally().to_json() for s in ((doses, scores), stored)
+    )
+    assert one == other
+
+
+def test_the_callers_frames_are_left_as_they_were() -> None:
+    scores, doses = items_frame(), dose_frame(random_cohorts.rows(4, 20))
+    before = scores.copy(deep=True), doses.copy(deep=True)
+    plan = plan_for(Settings(), ["phq9_response50"], complete=True)
+    ko.Study(ko.Cohort.from_frames(doses, scores, plan=plan)).rates(at="session")
+    assert_same(scores, before[0])
+    assert_same(doses, before[1])
 
 
 @few
