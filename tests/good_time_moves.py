@@ -5,8 +5,14 @@ The walk through each course is `good_time_reference`'s; this file reads states 
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+
 from good_time_reference import Judged
 from reference import DOSE, POST, PRE
+
+OPEN = ("titrating", "adequate", "dipped", "lapsed", "unjudged")
 
 # --- where a course stands on a calendar day -------------------------------------------------------------
 
@@ -95,3 +101,35 @@ def reached_moves(one: Judged, until: int) -> list[tuple[int, str, str]]:
         if day == walk.last_day:
             return [*moves, (since, "at_risk", "censored")]
     return moves
+
+
+# --- everyone's state on each day -------------------------------------------------------------------------
+
+
+def occupation(courses: Sequence[Judged], until: int) -> list[dict[str, Fraction] | None]:
+    """The share of all who started in each state, day by day, by Aalen and Johansen's product; exact.
+
+    None from the day on which some state that holds people has nobody followed in it who could leave.
+    """
+    by_day: dict[int, list[tuple[str, str]]] = {}
+    for one in courses:
+        for day, was, now in first_dose_moves(one, until):
+            by_day.setdefault(day, []).append((was, now))
+    starts = [now for was, now in by_day.get(0, []) if was == ""]
+    share = {state: Fraction(n, len(starts)) for state, n in Counter(starts).items()}
+    followed = Counter(starts)
+    days: list[dict[str, Fraction] | None] = []
+    for day in range(until + 1):
+        moves = Counter(move for move in by_day.get(day, []) if move[0] and move[1] != "censored")
+        if any(share.get(state) and not followed[state] for state in OPEN):
+            return days + [None] * (until + 1 - day)
+        leaving = {move: share[move[0]] * Fraction(n, followed[move[0]]) for move, n in moves.items()}
+        for (was, now), amount in leaving.items():
+            share[was] -= amount
+            share[now] = share.get(now, Fraction(0)) + amount
+        for was, now in by_day.get(day, []):
+            if was:
+                followed[was] -= 1
+                followed[now] += 1
+        days.append({state: amount for state, amount in share.items() if amount})
+    return days

@@ -271,6 +271,26 @@ def assert_same_levels(levels: pd.DataFrame, period: str, members: Sequence[Judg
     assert as_known(row["median_days_to_level"]) == expected
 
 
+@pytest.mark.parametrize("seed", range(60_000, 60_000 + SEEDS // 5))
+def test_everyones_state_on_each_day_agrees(seed: int, own: Path) -> None:
+    s = random_titrations.situation(seed)
+    courses = [one for one in headline(s) if one.question]
+    if s.rules.basis == "maximum" or not courses:
+        return
+    study = study_of(s, own)
+    until = study.plan.points.curve_days
+    table = study.state_occupation().pivot(index="day", columns="state", values="share")
+    started = study.all_started().set_index("day")["share"]
+    for day, share in enumerate(good_time_moves.occupation(courses, until)):
+        if share is None:
+            assert table.loc[day].isna().any()
+            continue
+        found = {state: value for state, value in table.loc[day].items() if value > 1e-12}
+        assert found == pytest.approx({state: float(value) for state, value in share.items()}, abs=1e-12)
+        responded = sum(value for state, value in share.items() if state.startswith("responded"))
+        assert started[day] == pytest.approx(float(responded), abs=1e-12)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30_000, 32_000))
 def test_every_count_and_move_agrees_at_length(seed: int, own: Path) -> None:
