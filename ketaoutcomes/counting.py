@@ -52,8 +52,9 @@ def count(p: Patients, request: Request) -> dict[str, list[pd.DataFrame]]:
     instruments = instruments_of(p, request.criteria)
     if "flow" in request.tables:
         tables["flow"] += _flow(p, groups, instruments)
+    judging = "points" in request.tables or "values" in request.tables
     for instrument, criteria in instruments.items():
-        for axis in request.axes:
+        for axis in request.axes if judging else ():
             if "points" in request.tables:
                 tables["points"] += _unjudged(p, groups, criteria, request.kinds, axis)
             for w in _windows(p, instrument, axis):
