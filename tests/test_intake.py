@@ -213,7 +213,8 @@ def test_i10_identifiers_in_a_column_kept_as_text_refuse_it(cell: str, tmp_path:
         ("birth_year", None), ("MRN", "record number"), ("Record Number", "record number"),
         ("E-mail", "e-mail"), ("PhoneNo", "phone"), ("address_line1", "address"), ("Zip", "postcode"),
         ("progress_notes", "free text"), ("Comments", "free text"), ("phq9_1", None), ("route", None),
-        ("record_id", None), ("Sex at birth", None), ("insurance_type", None), ("Insurance ID", "record number"), ("Visit Name", None), ("note", "free text"), ("denoted", None),
+        ("Sex at birth", None), ("insurance_type", None), ("Insurance ID", "record number"),
+        ("record_id", None), ("Visit Name", None), ("note", "free text"), ("denoted", None),
     ],
 )  # fmt: skip
 def test_which_headers_look_like_identifiers(header: str, kind: str | None) -> None:
