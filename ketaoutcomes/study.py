@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes import curve_results, good_time, good_time_counts, results
+from ketaoutcomes import curve_results, good_time, good_time_counts, histories, results
 from ketaoutcomes.adequacy import basis_of
 from ketaoutcomes.assembly import labelled
 from ketaoutcomes.cohort import Cohort
@@ -136,6 +136,16 @@ class Study:
         criterion = self.plan.definitions.criterion(self.plan.good_time.criterion)
         parts = [good_time.stretches(p, criterion, chosen) for p in self._blocks]
         return pd.concat(parts, ignore_index=True)
+
+    def history(self, criterion: str | None = None, *, patients: Names = None) -> pd.DataFrame:
+        """Doses and scores of each eligible course by day since its first dose: row-level, for drawing only.
+
+        Columns as `histories.history` has them; `patients` names those wanted.
+        """
+        table = self.good_time(criterion)
+        if patients is not None:
+            table = table[table["patient"].isin(as_tuple(patients))]
+        return histories.history(self.cohort, self.courses, self.baselines, self.outcomes, table)
 
     # The counts, and what is computed from them.
 

@@ -153,5 +153,5 @@ def test_over_many_trials_there_is_no_bias_and_intervals_cover(staggered):
     for name, off in errors.items():
         spread = np.std(off, axis=0, ddof=1) / sqrt(trials)
         assert (np.abs(np.mean(off, axis=0)) <= 4 * spread + 1e-12).all(), name
-    # More than .95, because the trial draws exactly half its people from each kind: less chance than supposed.
+    # Rather more than .95: the trial has exactly half its people of each kind, so less is left to chance.
     assert (np.mean(covered, axis=0) > 0.92).all()
