@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+import ketaoutcomes as ko
 from ketaoutcomes import results
 from ketaoutcomes.disclosure import protect
 from ketaoutcomes.plan import Plan
@@ -49,17 +50,27 @@ def test_the_cascade_hides_a_step_whose_line_is_hidden(
 
 
 @pytest.fixture(scope="module")
-def pair() -> tuple[Tally, Tally]:
-    import ketaoutcomes as ko
-
+def pairs() -> dict[str, tuple[Tally, Tally]]:
+    """The Tallies of a report, each as it was counted and as it is published beside the others."""
     study = ko.Study(ko.Cohort.from_frames(*clinic().frames()))
-    raw = study.tally(by="protocol", at=("session", "end"), kind="current")
-    return raw, protect([raw])[0]
+    raw = {
+        "everyone": study.tally(at=("week", "end"), kind="current"),
+        "by_protocol": study.tally(by="protocol", at=("session", "end"), kind="current"),
+    }
+    return dict(zip(raw, zip(raw.values(), protect(list(raw.values())), strict=True), strict=True))
 
 
-@pytest.mark.parametrize("verb", ["timing", "trajectory", "retention", "measured"])
-def test_what_is_shown_is_what_was_counted(pair: tuple[Tally, Tally], verb: str) -> None:
-    raw, shown = (getattr(results, verb)(tally) for tally in pair)
+@pytest.mark.parametrize(
+    ("verb", "of"),
+    [
+        ("timing", "by_protocol"),
+        ("retention", "by_protocol"),
+        ("trajectory", "everyone"),
+        ("measured", "everyone"),
+    ],
+)
+def test_what_is_shown_is_what_was_counted(pairs: dict[str, tuple[Tally, Tally]], verb: str, of: str) -> None:
+    raw, shown = (getattr(results, verb)(tally) for tally in pairs[of])
     keys = [name for name in ("protocol", "instrument", "axis", "point", "session", "step") if name in raw]
     both = shown.merge(raw, on=keys, suffixes=("", "_raw"))
     assert len(both) == len(shown) > 0
