@@ -76,7 +76,7 @@ def swimmer(
     )  # fmt: skip
     ax.set_ylim(len(lanes) - 0.4, -0.6)
     ax.set_yticks([])
-    ax.set_xlim(min(-7.0, float(day.min()) if len(day) else 0.0), None)
+    ax.set_xlim(min(-7.0, float(day.min()) if len(day) else 0.0) - 2, None)
     under(ax, "days since the first dose", rows=1)
     _swimmer_key(ax, len(lanes))
     title(ax, f"Course by course ({ROW_LEVEL})")

@@ -15,7 +15,8 @@ ORDER = [
     "tables", "definitions", "plan", "estimates", "assembly", "frames", "cohort", "intake", "simulate",
     "courses", "windows", "outcomes", "patients", "adequacy", "exposure", "good_time", "tallies", "counting",
     "good_time_counts", "disclosure", "results", "partition", "curve_results", "wording", "figures",
-    "good_time_figures", "report", "study", "published", "explain", "commands", "cli",
+    "good_time_figures", "course_figures", "report", "histories", "study", "published", "explain", "commands",
+    "cli",
 ]  # fmt: skip
 
 
