@@ -10,7 +10,6 @@ shown already, and every later fact is checked against this one.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,18 +17,10 @@ from typing import Any
 import numpy as np
 
 from ketaoutcomes.disclosure.facts import SCHEDULED, Fact, Margin
-from ketaoutcomes.disclosure.links import NOW, Links, Logic, links
+from ketaoutcomes.disclosure.links import Links, Logic, links
+from ketaoutcomes.disclosure.sums import Sums, all_sums
 
 Array = Any
-
-
-@dataclass(frozen=True, eq=False)
-class Sums:
-    """Signed sums of facts that count persons; `rows` and `signs` per sum, and which sums a fact is in."""
-
-    rows: list[Array]
-    signs: list[Array]
-    of: dict[int, list[int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +31,7 @@ class Web:
     rest_pair: Array
     left: Array  # of the people due among whom a fact is judged, those it does not hold
     needs: Array  # the row of the people due among whom a fact is judged; -1: none
+    held: Array  # for a sustained fact, the row of its current one; -1: none
     sums: Sums
     cells: dict[int, Array]  # a whole and its cells, by the row of each of them
     totals: Array  # per coarser grouping, the row there of every fact; -1: it has no such fact
@@ -79,13 +71,26 @@ def _web(margin: Margin, rules: Logic) -> Web:
         needs[at] = rows[0] if rows else margin.row.get(Fact("due", fact.instrument), -1)
         for row in rows:
             linked.pair[at, row] = linked.pair[row, at] = at != row
+    for fact, at in margin.row.items():
+        if fact.role in ("reach_due", "reached"):
+            # The first courses due of a protocol with sessions are all its first courses due.
+            needs[at] = next((row for f, row in margin.row.items() if f.role == "started"), -1)
     totals = np.full((len(margin.parents), len(margin.facts)), -1, dtype=np.int64)
     for fact, at in margin.row.items():
         for i, (other, _) in enumerate(margin.parents):
             totals[i, at] = other.row.get(fact, totals[i, at])
     left = np.where(needs[:, None] >= 0, margin.value[needs], 0) - margin.value
-    sums = _all_sums(margin, rules, needs)
-    return Web(linked.pair, linked.rest, left, needs, sums, _cells(margin), totals)
+    sums = all_sums(margin, rules, needs)
+    return Web(linked.pair, linked.rest, left, needs, _held(margin), sums, _cells(margin), totals)
+
+
+def _held(margin: Margin) -> Array:
+    """For what was sustained, the row of what was met or scored at the point itself."""
+    result = np.full(len(margin.facts), -1, dtype=np.int64)
+    for fact, at in margin.row.items():
+        if fact.role in ("assessed", "met") and fact.kind == "sustained":
+            result[at] = margin.row.get(fact._replace(kind="current"), -1)
+    return result
 
 
 def _own_due(fact: Fact, due: dict[tuple[str, str, str], dict[tuple[str, str], int]]) -> list[int]:
@@ -108,90 +113,6 @@ def _cells(margin: Margin) -> dict[int, Array]:
             rows = np.array([at, *parts], dtype=np.int64)
             result.update(dict.fromkeys(rows.tolist(), rows))
     return result
-
-
-def _all_sums(margin: Margin, rules: Logic, needs: Array) -> Sums:
-    sums = Sums([], [], {})
-    for rows, signs in _judged_sums(margin, rules, needs):
-        _add(sums, rows, signs)
-    for instrument in sorted({fact.instrument for fact in margin.row if fact.role == "eligible"}):
-        for chain in _without(margin, instrument):
-            for (more, less), (fewer, rest) in itertools.combinations(chain, 2):
-                _add(sums, [more, less, fewer, rest], [1, -1, -1, 1])
-        names = [
-            Fact("reason", instrument, "no_baseline"),
-            Fact("started", instrument),
-            Fact("baseline", instrument),
-        ]
-        if all(name in margin.row for name in names):
-            _add(sums, [margin.row[name] for name in names], [1, -1, 1])
-    return sums
-
-
-def _without(margin: Margin, instrument: str) -> Iterator[list[tuple[int, int]]]:
-    """Those who are not eligible, as everyone minus the eligible: first all, then the due, then ever fewer.
-
-    Among the due they are counted by the sessions they reached, and by how far they were measured.
-    """
-
-    def pairs(*facts: tuple[Fact, Fact]) -> list[tuple[int, int]]:
-        return [(margin.row[a], margin.row[b]) for a, b in facts if a in margin.row and b in margin.row]
-
-    due = Fact("due", instrument)
-    everyone = (Fact("with_course"), Fact("eligible", instrument))
-    reached = {f.point: f for f in margin.row if f.role == "reached" and not f.criterion}
-    given = {
-        f.point: f
-        for f in margin.row
-        if f.role == "given" and f.instrument == instrument and f.kind == "current"
-    }
-    sessions = [(reached[k], given[k]) for k in sorted(reached, key=_number) if k in given]
-    first = (Fact("reach_due", point=min(reached, key=_number, default="")), due)
-    yield pairs(everyone, (Fact("started", instrument), due), first, *sessions)
-    scored = {
-        f.kind: f
-        for f in margin.row
-        if f.role == "assessed" and f.instrument == instrument and f.axis == "end"
-    }
-    yield pairs(
-        everyone,
-        (Fact("started", instrument), due),
-        (Fact("baseline", instrument), due),
-        *([(Fact("any_score", instrument), scored["ever"])] if "ever" in scored else []),
-        *([(Fact("end_score", instrument), scored["current"])] if "current" in scored else []),
-    )
-
-
-def _add(sums: Sums, rows: Sequence[int], signs: Sequence[int]) -> None:
-    if len(set(rows)) < len(rows):
-        # A set minus itself: what is left is a difference of two, which links look after.
-        return
-    for row in rows:
-        sums.of.setdefault(row, []).append(len(sums.rows))
-    sums.rows.append(np.array(rows, dtype=np.int64))
-    sums.signs.append(np.array(signs, dtype=np.int64)[:, None])
-
-
-def _judged_sums(margin: Margin, rules: Logic, needs: Array) -> Iterator[tuple[list[int], list[int]]]:
-    """At every point, the sums that definitions make countable, of those due and of those scored."""
-    places: dict[tuple[str, str, str, str], dict[str, int]] = {}
-    for fact, at in margin.row.items():
-        if fact.role == "met" and fact.kind in NOW:
-            places.setdefault((fact.instrument, fact.kind, fact.axis, fact.point), {})[fact.criterion] = at
-    for (instrument, kind, axis, point), row in places.items():
-        for terms in rules.sums.get(instrument, ()):
-            names = [name for _, name in terms if name]
-            if not all(name in row for name in names):
-                continue
-            rows, signs = [row[name] for name in names], [sign for sign, name in terms if name]
-            if names and len(names) == len(terms):
-                yield rows, signs
-                continue
-            scored = {margin.row[Fact("assessed", instrument, name, kind, axis, point)] for name in names}
-            due = {int(needs[r]) for r in rows}
-            for whole in (scored, due):
-                if len(whole) == 1:
-                    yield [*whole, *rows], [1, *signs]
 
 
 _BEFORE = (
@@ -284,9 +205,10 @@ class _Placing:
         """Groups where the fact, or a difference or sum with what is shown there, is small."""
         value, shown, web = self.margin.value, self.margin.shown, self.web
         hide = self._small(self.value)
-        need = web.needs[self.at]
-        if need >= 0:
-            hide = hide | ~shown[need]
+        # What was sustained counts among what was met: shown alone it would stand in for it in sums.
+        for need in (web.needs[self.at], web.held[self.at]):
+            if need >= 0:
+                hide = hide | ~shown[need]
         always, sometimes = np.flatnonzero(web.pair[self.at]), np.flatnonzero(web.rest_pair[self.at])
         hide = hide | (shown[always] & self._small(value[always] - self.value)).any(axis=0)
         hide = hide | (shown[sometimes] & self._small(web.left[sometimes] - web.left[self.at])).any(axis=0)
@@ -306,7 +228,22 @@ class _Placing:
         whole, cells = self.web.cells[self.at][0], self.web.cells[self.at][1:]
         value = self.margin.value
         taken = np.where(known[cells] | (cells == self.at)[:, None], value[cells], 0).sum(axis=0)
+        for eligible, due in self._due_within():
+            taken = taken + np.where(known[due] & ~known[eligible], value[due], 0)
         return np.where(taken > 0, value[whole] - taken, 0)
+
+    def _due_within(self) -> Iterator[tuple[int, int]]:
+        """The cell of those eligible and, within it, those due: they stand in for it where it is hidden."""
+        row = self.margin.row
+        for fact in (Fact("eligible", self.margin.facts[self.at].instrument),):
+            due = fact._replace(role="due")
+            if (
+                fact in row
+                and due in row
+                and row[fact] in self.web.cells.get(self.at, ())
+                and row[fact] != self.at
+            ):
+                yield row[fact], row[due]
 
     def _among_groups(self, hide: Array, i: int) -> Array:
         """Groups to hide so that the total minus the groups shown tells nothing small about the others."""
@@ -350,6 +287,8 @@ class _Placing:
             return True
         whole, cells = self.web.cells[self.at][0], self.web.cells[self.at][1:]
         taken = value[cells[available[cells]]][:, hidden].sum()
+        for eligible, due in self._due_within():
+            taken += value[due, hidden].sum() if available[due] and not available[eligible] else 0
         return not self._small(value[whole, hidden].sum() - taken)
 
     def _beside_hidden_groups(self, hide: Array) -> Array:
@@ -376,7 +315,8 @@ def _last_sessions(margins: Sequence[Margin], rules: Logic, largest_small: int) 
     for margin in margins:
         for other, of in margin.parents:
             for above, row in other.row.items():
-                if above.role in ("assessed", "met") and (above.kind, above.axis) == ("ever", "end"):
+                ever = above.role in ("assessed", "met") and (above.kind, above.axis) == ("ever", "end")
+                if ever or above.role == "any_score":
                     within = _by_session(margin, above, rules)
                     for p in np.unique(of) if len(within) else ():
                         if other.shown[row, p]:
@@ -387,7 +327,7 @@ def _by_session(margin: Margin, above: Fact, rules: Logic) -> Array:
     def inside(fact: Fact) -> bool:
         if fact.axis != "session" or fact.instrument != above.instrument:
             return False
-        if above.role == "assessed":
+        if above.role in ("assessed", "any_score"):
             return fact.role in ("assessed", "met")
         return fact.role == "met" and (fact.criterion, above.criterion) in rules.implies
 

@@ -120,6 +120,8 @@ def _family(fact: Fact) -> tuple[str, ...]:
         return ("due", fact.instrument)
     if fact.role == "assessed":
         return ("assessed", fact.instrument, fact.kind, fact.axis, fact.point)
+    if fact.role == "started":
+        return ("started",)
     if fact.role == "given":
         return ("given", fact.instrument, fact.axis, fact.point)
     if fact.role == "reached":
@@ -158,7 +160,7 @@ def _margin(by: tuple[str, ...], sources: Sequence[tuple[Tally, bool]]) -> Margi
     build = _Builder(by, sorted(groups))
     for tally, months, parts in tables:
         if not months:
-            _flow_facts(build, published(tally.flow, by))
+            _flow_facts(build, tally.flow if "protocol" in by else published(tally.flow, by))
         _point_facts(build, parts[0] if months else tally.points[tally.points["axis"] != "month"])
         if not months:
             _value_facts(build, published(tally.values, by))
@@ -187,12 +189,18 @@ def group_codes(table: pd.DataFrame, by: Sequence[str], groups: Sequence[Group])
 
 
 def published(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Without who reached each session where protocols are mixed: a session is a session of a protocol."""
-    if "protocol" in by:
-        return table
-    if "step" in table:
-        return table[~table["step"].str.startswith("session:")]
-    return table[table["variable"] != "days_to_session"]
+    """Without what a grouping does not publish.
+
+    Who reached a session is told by protocol only, because a session is a session of a protocol; how far
+    people were measured is told of all protocols together, beside which sessions would count the same people.
+    """
+    if "variable" in table:
+        return table if "protocol" in by else table[table["variable"] != "days_to_session"]
+    return table[table["step"] != "measured"] if "protocol" in by else table[~_of_session(table)]
+
+
+def _of_session(flow: pd.DataFrame) -> pd.Series[bool]:
+    return flow["step"].str.startswith("session:")
 
 
 def _wide(
@@ -243,6 +251,8 @@ def _flow_facts(build: _Builder, flow: pd.DataFrame) -> None:
     for (unit, instrument, step), cells in steps.items():
         # A person may have several courses or rows: small is judged by persons, printed is the unit's number.
         for fact, count in _step_facts(unit, instrument, step, cells).items():
+            if step == "measured" and "protocol" in build.by and fact.role != "started":
+                continue
             number = (
                 printed[unit, instrument, step].get(fact.criterion)
                 if fact.role in ("reason", "rows")

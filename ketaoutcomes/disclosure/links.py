@@ -27,7 +27,7 @@ Array = Any
 Sum = tuple[tuple[int, str], ...]  # signed criteria; "" is everyone due or everyone assessed
 
 PLACES = 400  # steps between the scores tried on an instrument's scale; a coarser grid can only hide more
-LONGEST = 4  # criteria in one sum; longer sums need as many mutually exclusive criteria
+LONGEST = 5  # sets in one sum, everyone included; longer sums need as many criteria that exclude each other
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def _logic(plan: str, criteria: tuple[str, ...]) -> Logic:
         for a, b in itertools.permutations(range(len(names)), 2):
             if not (patterns[:, a] & ~patterns[:, b]).any():
                 implies.add((names[a], names[b]))
-        sums[instrument] = tuple(_sums(patterns, names))
+        everyone = np.ones((len(patterns), 1), dtype=bool)
+        found = countable(np.hstack([everyone, patterns]), LONGEST)
+        sums[instrument] = tuple(tuple((sign, ["", *names][i]) for i, sign in terms) for terms in found)
     return Logic(frozenset(implies), sums)
 
 
@@ -100,21 +102,22 @@ def _criterion(definition: Mapping[str, Any]) -> Any:
     return SimpleNamespace(**{**definition, **numbers})
 
 
-def _sums(patterns: Array, names: Sequence[str]) -> list[Sum]:
-    """Signed sums of three or more sets that are 0 or 1 for everybody, so that they count persons."""
-    result: list[Sum] = []
-    size = min(len(names), LONGEST)
+def countable(patterns: Array, longest: int) -> list[tuple[tuple[int, int], ...]]:
+    """Signed sums of columns that are 0 or 1 in every row, and not always 0: pairs of column and sign.
+
+    A row is a kind of person, a column a set of persons; sums of three to `longest` columns are returned.
+
+    >>> countable(np.array([[1, 1, 0], [1, 0, 1], [1, 0, 0]], dtype=bool), 3)
+    [((0, 1), (1, -1), (2, -1))]
+    """
+    result = []
     cells = patterns.astype(np.int64)
-    for width in range(2, size + 1):
-        for chosen in itertools.combinations(range(len(names)), width):
-            for signs in itertools.product((1, -1), repeat=width):
-                value = cells[:, chosen] @ np.array(signs)
-                for whole in (0, 1):
-                    counts = whole + value
-                    terms = whole + width
-                    if terms > 2 and counts.min() >= 0 and counts.max() == 1:
-                        sum_ = tuple((sign, names[i]) for sign, i in zip(signs, chosen, strict=True))
-                        result.append((((1, ""),) if whole else ()) + sum_)
+    for width in range(3, min(cells.shape[1], longest) + 1):
+        signs = np.array(list(itertools.product((1, -1), repeat=width)))
+        for chosen in itertools.combinations(range(cells.shape[1]), width):
+            counts = cells[:, chosen] @ signs.T
+            for one in np.flatnonzero((counts.min(axis=0) == 0) & (counts.max(axis=0) == 1)):
+                result += [tuple(zip(chosen, signs[one].tolist(), strict=True))]
     return result
 
 
