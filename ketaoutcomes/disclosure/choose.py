@@ -39,10 +39,10 @@ class Web:
     def beside(self, at: int) -> Array:
         """Rows that say something about a fact: linked to it, or part of a sum with it."""
         rows = [np.flatnonzero(self.pair[at] | self.rest_pair[at])]
-        rows += [self.sums.rows[i] for i in self.sums.of.get(at, ())]
+        rows.append(self.sums.with_(at)[0].ravel())
         rows.append(self.cells.get(at, np.zeros(0, dtype=np.int64)))
         result = np.unique(np.concatenate(rows))
-        return result[result != at]
+        return result[(result != at) & (result < len(self.pair))]
 
 
 def choose(margins: Sequence[Margin], rules: Logic, order: Sequence[str], largest_small: int) -> None:
@@ -212,16 +212,17 @@ class _Placing:
         always, sometimes = np.flatnonzero(web.pair[self.at]), np.flatnonzero(web.rest_pair[self.at])
         hide = hide | (shown[always] & self._small(value[always] - self.value)).any(axis=0)
         hide = hide | (shown[sometimes] & self._small(web.left[sometimes] - web.left[self.at])).any(axis=0)
-        for rows, signs in self._sums():
-            others = rows[rows != self.at]
-            hide = hide | (shown[others].all(axis=0) & self._small((signs * value[rows]).sum(axis=0)))
+        rows, signs = web.sums.with_(self.at)
+        beside = self._filled(shown, np.True_)[rows] | (rows == self.at)[:, :, None]
+        count = (signs[:, :, None] * self._filled(value, 0)[rows]).sum(axis=1)
+        hide = hide | (beside.all(axis=1) & self._small(count)).any(axis=0)
         if self.at in web.cells:
             hide = hide | self._small(self._rest(shown))
         return hide
 
-    def _sums(self) -> Iterator[tuple[Array, Array]]:
-        for i in self.web.sums.of.get(self.at, ()):
-            yield self.web.sums.rows[i], self.web.sums.signs[i]
+    def _filled(self, table: Array, blank: Any) -> Array:
+        """With the row that fills up short sums."""
+        return np.vstack([table, np.full((1, table.shape[1]), blank)])
 
     def _rest(self, known: Array) -> Array:
         """What a whole leaves when this cell and all cells known are taken away, by group."""
@@ -280,9 +281,11 @@ class _Placing:
                 return False
         available = np.zeros(len(value), dtype=bool)
         available[[*known, self.at]] = True
-        for rows, signs in self._sums():
-            if available[rows].all() and self._small((signs * value[rows][:, hidden]).sum()):
-                return False
+        rows, signs = web.sums.with_(self.at)
+        together = np.append(value[:, hidden].sum(axis=1), 0)
+        whole_sums = np.append(available, True)[rows].all(axis=1)
+        if (whole_sums & self._small((signs * together[rows]).sum(axis=1))).any():
+            return False
         if self.at not in self.web.cells:
             return True
         whole, cells = self.web.cells[self.at][0], self.web.cells[self.at][1:]

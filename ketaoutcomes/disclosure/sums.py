@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -19,30 +19,51 @@ from ketaoutcomes.disclosure.links import NOW, Logic, countable
 
 Array = Any
 
-LONGEST = 4  # facts in one sum of the flow
+LONGEST = 5  # facts in one sum of the flow
 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """The sums of one grouping: `rows` and `signs` of each, and which sums a fact is in."""
+    """The sums of one grouping: facts and signs, one sum per row, filled up with the fact `none` and 0.
 
-    rows: list[Array] = field(default_factory=list)
-    signs: list[Array] = field(default_factory=list)
-    of: dict[int, list[int]] = field(default_factory=dict)
+    `of` finds the sums a fact is in.
+    """
+
+    rows: Array
+    signs: Array
+    of: dict[int, Array]
+
+    def with_(self, fact: int) -> tuple[Array, Array]:
+        """Facts and signs of every sum a fact is in."""
+        chosen = self.of.get(fact, np.zeros(0, dtype=np.int64))
+        return self.rows[chosen], self.signs[chosen]
+
+
+class _Collected:
+    """Sums on their way into arrays, each once."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[tuple[int, int], ...], None] = {}
 
     def add(self, rows: Sequence[int], signs: Sequence[int]) -> None:
         """Add a sum; where two of its facts are one, what remains is shorter and stands elsewhere."""
-        if len(set(rows)) < len(rows):
-            return
-        for row in rows:
-            self.of.setdefault(row, []).append(len(self.rows))
-        self.rows.append(np.array(rows, dtype=np.int64))
-        self.signs.append(np.array(signs, dtype=np.int64)[:, None])
+        if len(set(rows)) == len(rows):
+            self.found[tuple(sorted(zip(rows, signs, strict=True)))] = None
+
+    def done(self, none: int) -> Sums:
+        width = max((len(terms) for terms in self.found), default=1)
+        filled = [(*terms, *[(none, 0)] * (width - len(terms))) for terms in self.found]
+        table = np.array(filled, dtype=np.int64).reshape(len(filled), width, 2)
+        of: dict[int, list[int]] = {}
+        for i, terms in enumerate(self.found):
+            for row, _ in terms:
+                of.setdefault(row, []).append(i)
+        return Sums(table[:, :, 0], table[:, :, 1], {row: np.array(i) for row, i in of.items()})
 
 
 def all_sums(margin: Margin, rules: Logic, needs: Array) -> Sums:
     """Every sum among the facts of a grouping; `needs` holds the row of the people due of each fact."""
-    sums = Sums()
+    sums = _Collected()
     for rows, signs in _judged(margin, rules, needs):
         sums.add(rows, signs)
     for instrument in sorted({fact.instrument for fact in margin.row if fact.role == "eligible"}):
@@ -50,7 +71,7 @@ def all_sums(margin: Margin, rules: Logic, needs: Array) -> Sums:
             sums.add(rows, signs)
         for (more, less), (fewer, rest) in itertools.combinations(_not_eligible(margin, instrument), 2):
             sums.add([more, less, fewer, rest], [1, -1, -1, 1])
-    return sums
+    return sums.done(len(margin.facts))
 
 
 def _judged(margin: Margin, rules: Logic, needs: Array) -> Iterator[tuple[list[int], list[int]]]:
@@ -77,25 +98,21 @@ def _judged(margin: Margin, rules: Logic, needs: Array) -> Iterator[tuple[list[i
 
 
 def _of_flow(margin: Margin, instrument: str) -> Iterator[tuple[list[int], list[int]]]:
-    reasons = [f.criterion for f in margin.row if f.role == "reason" and f.instrument == instrument]
-    reasons = sorted(set(reasons) - {"no_baseline", "later_course"})
-    for terms in _flow_sums(tuple(reasons)):
-        rows = [_flow_row(margin, instrument, name) for _, name in terms]
-        if None not in rows:
-            yield [row for row in rows if row is not None], [sign for sign, _ in terms]
-
-
-def _flow_row(margin: Margin, instrument: str, name: str) -> int | None:
-    if name.startswith("reason:"):
-        return margin.row.get(Fact("reason", instrument, name.removeprefix("reason:")))
-    if name == "with_course":
-        return margin.row.get(Fact("with_course"))
-    if name.startswith("scored:"):
-        kind = name.removeprefix("scored:")
-        wanted = ("assessed", instrument, kind, "end")
-        found = (at for f, at in margin.row.items() if (f.role, f.instrument, f.kind, f.axis) == wanted)
-        return next(found, None)
-    return margin.row.get(Fact(name, instrument))
+    row = {"with_course": margin.row.get(Fact("with_course"), -1)}
+    for fact, at in margin.row.items():
+        if fact.instrument != instrument:
+            continue
+        if fact.role == "reason":
+            row[f"reason:{fact.criterion}"] = at
+        elif fact.role == "assessed" and fact.axis == "end":
+            row.setdefault(f"scored:{fact.kind}", at)
+        elif not fact.axis:
+            row.setdefault(fact.role, at)
+    reasons = {name.removeprefix("reason:") for name in row if name.startswith("reason:")}
+    for terms in _flow_sums(tuple(sorted(reasons - {"no_baseline", "later_course"}))):
+        rows = [row.get(name, -1) for _, name in terms]
+        if min(rows) >= 0:
+            yield rows, [sign for sign, _ in terms]
 
 
 @lru_cache(maxsize=32)
@@ -123,7 +140,7 @@ def _flow_sums(reasons: tuple[str, ...]) -> tuple[tuple[tuple[int, str], ...], .
 
 
 def _not_eligible(margin: Margin, instrument: str) -> list[tuple[int, int]]:
-    """Those not eligible, as everyone minus the eligible: all, then the due, then who reached each session."""
+    """Those not eligible, as everyone minus the eligible: all, the due, then who reached each session."""
     due, row = Fact("due", instrument), margin.row
     reached = {f.point: f for f in row if f.role == "reached" and not f.criterion}
     given = {
