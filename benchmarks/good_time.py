@@ -59,14 +59,15 @@ def compare(rows: list[int], rounds: int) -> None:
         for size in rows:
             path = Path(folder) / f"{size}.parquet"
             frame = sessions(size)
+            made = len(frame)
             frame.to_parquet(path)
+            del frame
             commands = {job: [__file__, "--one", job, "--path", str(path)] for job in JOBS}
             found = interleaved(commands, rounds)
             base, ours, tables = (median(found[job], "cpu") for job in JOBS)
-            memory = median(found[JOBS[1]], "peak") / len(frame)
-            print(
-                f"{len(frame):12,}{base:14.3f}{ours:18.3f}{ours / base:8.2f}{2:6.1f}{memory:12.0f}{tables:19.3f}"
-            )
+            memory = median(found[JOBS[1]], "peak") / made
+            times = f"{base:14.3f}{ours:18.3f}{ours / base:8.2f}{2:6.1f}"
+            print(f"{made:12,}{times}{memory:12.0f}{tables:19.3f}")
 
 
 def main() -> None:
