@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import random_cohorts
-from good_time_reference import LEVELS, TRIALS, GoodTime
+from good_time_levels import LEVELS, TRIALS, GoodTime
 from reference import Protocol, Settings
 from small_cohorts import Rows
 
