@@ -1,8 +1,8 @@
-"""Random small cohorts, what a report publishes of them, and an attacker who knows how the tables hang together.
+"""Random small cohorts, what a report publishes of them, and an attacker who knows how its tables are linked.
 
 A scenario lists every *type* of person its tables can tell apart, and the cells each type is counted in. The
-attacker sees a protected list of Tallies, writes one equation per published number, and asks linear programming
-for the smallest and largest possible number of persons in a set.
+attacker sees a protected list of Tallies, writes one equation per published number, and asks linear
+programming for the smallest and largest possible number of persons in a set.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Scenario:
 
     def _tally(self, which: int, shape: Shape, count: np.ndarray) -> Tally:
         header = Header(
-            plan=self.plan.canonical(), plan_hash=self.plan.hash, as_of="2026-10-31", by=shape.by, axes=shape.axes,
-            criteria=self.criteria, kinds=self.kinds,
+            plan=self.plan.canonical(), plan_hash=self.plan.hash, as_of="2026-10-31", by=shape.by,
+            axes=shape.axes, criteria=self.criteria, kinds=self.kinds,
         )  # fmt: skip
         tables = {}
         for name in KEYS:
@@ -98,7 +98,9 @@ class Scenario:
             for name in ("flow", "points", "values"):
                 table = getattr(tally, name)
                 keys = [*KEYS[name], *tally.header.by]
-                for key, n in zip(table[keys].astype(str).itertuples(index=False, name=None), table["n"], strict=True):
+                for key, n in zip(
+                    table[keys].astype(str).itertuples(index=False, name=None), table["n"], strict=True
+                ):
                     if not np.isnan(n) and not (name == "values" and not key[1].endswith(":n")):
                         members = place.get((which, name, key), [])
                         rows.append(np.asarray(self.counted[members].sum(axis=0)).ravel())
@@ -112,7 +114,7 @@ def _coarser(name: str, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         *start, given, state = key[:7]
         if state != "not_due":
             states = {"met": ["met"], "not_met": ["not_met", "unmet_or_missing"]}
-            for coarse in states.get(state, ["unassessed", "unmet_or_missing"]) + ["due"]:
+            for coarse in (*states.get(state, ["unassessed", "unmet_or_missing"]), "due"):
                 for shown in (given, ""):
                     yield (*start, shown, coarse, *key[7:])
     elif name == "values":
@@ -129,7 +131,9 @@ def _coarser(name: str, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 class _Person:
     """Collects the cells of one type of person, in every Tally of a scenario."""
 
-    def __init__(self, shapes: tuple[Shape, ...], criteria: tuple[str, ...], kinds: tuple[str, ...], **columns: str):
+    def __init__(
+        self, shapes: tuple[Shape, ...], criteria: tuple[str, ...], kinds: tuple[str, ...], **columns: str
+    ):
         self.shapes, self.criteria, self.kinds, self.columns = shapes, criteria, kinds, columns
         self.cells: list[Cell] = []
 
@@ -137,7 +141,9 @@ class _Person:
         for i, shape in enumerate(self.shapes):
             self.cells.append((i, "flow", (unit, instrument, step, reason, *self._group(shape))))
 
-    def judged(self, axis: str, point: str, state: dict[str, int | None], given: str = "no", *, due: bool = True) -> None:
+    def judged(
+        self, axis: str, point: str, state: dict[str, int | None], given: str = "no", *, due: bool = True
+    ) -> None:
         """The states at one point: by kind, the state of the score judged (None: not due at this kind)."""
         for i, shape in enumerate(self.shapes):
             if axis in shape.axes:
@@ -165,16 +171,20 @@ def _most(states: list[int]) -> int:
 
 def sessions() -> Scenario:
     """Two protocols of three sessions: who stopped when, who was scored, who had met now or ever."""
-    shapes = (Shape(("protocol",), ("session",)), Shape((), ("end",)))
+    shapes = (Shape(("protocol",), ("session", "end")), Shape((), ("end",)))
     criteria, kinds = (RESPONSE, REMISSION), ("current", "ever")
     types = []
     for protocol in ("im", "iv6"):
+
         def person(protocol: str = protocol) -> _Person:
             one = _Person(shapes, criteria, kinds, protocol=protocol)
             one.flow("patient", "", "patients", "with_course")
             return one
 
-        found = (("no_baseline", "no_baseline"), *(("below_gate", m) for m in ("baseline_only", "some", "end")))
+        found = (
+            ("no_baseline", "no_baseline"),
+            *(("below_gate", m) for m in ("baseline_only", "some", "end")),
+        )
         for (reason, cascade), due, stop in itertools.product(found, (False, True), (1, 2, 3)):
             one = person()
             one.flow("course", "phq9", "courses", reason)
@@ -187,7 +197,9 @@ def sessions() -> Scenario:
                 one = person()
                 _eligible(one, due=True)
                 _stay(one, stop, due=True)
-                one.flow("course", "phq9", "measured", "end" if end else "some" if any(at) else "baseline_only")
+                one.flow(
+                    "course", "phq9", "measured", "end" if end else "some" if any(at) else "baseline_only"
+                )
                 for k in range(3):
                     now = at[k] if k < stop else UNSCORED
                     state = {"current": now, "ever": _most(at[: k + 1])}
@@ -207,7 +219,9 @@ def sessions() -> Scenario:
 
 def _stay(one: _Person, stop: int, due: bool) -> None:
     for k in (1, 2, 3):
-        one.flow("course", "", f"session:{k}", "not_due" if not due else "given" if k <= stop else "not_given")
+        one.flow(
+            "course", "", f"session:{k}", "not_due" if not due else "given" if k <= stop else "not_given"
+        )
 
 
 def _eligible(one: _Person, *, due: bool) -> None:

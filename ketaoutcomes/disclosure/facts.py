@@ -6,6 +6,7 @@ persons; `ketaoutcomes.disclosure.links` says which sets lie inside which.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -72,7 +73,6 @@ class Margin:
     value: Array
     number: Array
     shown: Array
-    only_assumed: bool = False
     parents: list[tuple[Margin, Array]] = field(default_factory=list)
 
 
@@ -140,13 +140,47 @@ def margins(tallies: Sequence[Tally]) -> list[Margin]:
         found.setdefault(tuple(sorted(by)), []).append((tally, False))
         if (tally.points["axis"] == "month").any():
             found.setdefault(tuple(sorted((*by, MONTH))), []).append((tally, True))
-    result = [_margin(by, found[by]) for by in sorted(found, key=lambda by: (len(by), by))]
+    result = [_margin(by, found[by]) for by in sorted(found)]
+    result += _shared_totals(result)
+    result.sort(key=lambda margin: (len(margin.by), margin.by))
     for margin in result:
         margin.parents = _parents(margin, result)
     return result
 
 
 MONTH: Final = "\N{SECTION SIGN}month"  # no column of a cohort is called this
+
+
+def _shared_totals(margins: Sequence[Margin]) -> list[Margin]:
+    """Totals that no table prints but two groupings share: each is treated as published."""
+    found: dict[tuple[str, ...], list[Margin]] = {}
+    for one, two in itertools.combinations(margins, 2):
+        common = tuple(column for column in one.by if column in two.by)
+        if all(common != margin.by for margin in margins):
+            found.setdefault(common, [])
+    for by, finer in found.items():
+        finer += [margin for margin in margins if set(by) < set(margin.by)]
+    return [_total(by, finer) for by, finer in found.items()]
+
+
+def _total(by: tuple[str, ...], finer: Sequence[Margin]) -> Margin:
+    coarse = [[_within(by, margin, group) for group in margin.groups] for margin in finer]
+    build = _Builder(by, sorted({group for groups in coarse for group in groups}))
+    for fact in dict.fromkeys(fact for margin in finer for fact in margin.row):
+        holders = [i for i, margin in enumerate(finer) if fact in margin.row]
+        if len(holders) > 1:
+            margin, groups = finer[holders[0]], coarse[holders[0]]
+            of, at = [build.place[group] for group in groups], margin.row[fact]
+            value, number = (np.zeros(len(build.groups), dtype=np.int64) for _ in range(2))
+            np.add.at(value, of, margin.value[at])
+            np.add.at(number, of, margin.number[at])
+            build.add(fact, value, number)
+    return build.finish()
+
+
+def _within(by: Sequence[str], margin: Margin, group: Group) -> Group:
+    """The group of a coarser grouping that a group belongs to."""
+    return tuple(group[margin.by.index(column)] for column in by)
 
 
 def _margin(by: tuple[str, ...], sources: Sequence[tuple[Tally, bool]]) -> Margin:
@@ -351,8 +385,7 @@ def _parents(margin: Margin, others: Sequence[Margin]) -> list[tuple[Margin, Arr
     above = [o for o in above if not any(set(o.by) < set(b.by) for b in above)]
     result = []
     for other in above:
-        keep = [margin.by.index(column) for column in other.by]
         place = {group: i for i, group in enumerate(other.groups)}
-        of = [place.get(tuple(group[i] for i in keep), -1) for group in margin.groups]
+        of = [place.get(_within(other.by, margin, group), -1) for group in margin.groups]
         result.append((other, np.array(of, dtype=np.int64)))
     return result

@@ -66,6 +66,8 @@ def all_sums(margin: Margin, rules: Logic, needs: Array) -> Sums:
     sums = _Collected()
     for rows, signs in _judged(margin, rules, needs):
         sums.add(rows, signs)
+    for rows in _again(margin):
+        sums.add(rows, [1, 1, -1])
     for instrument in sorted({fact.instrument for fact in margin.row if fact.role == "eligible"}):
         for rows, signs in _of_flow(margin, instrument):
             sums.add(rows, signs)
@@ -95,6 +97,20 @@ def _judged(margin: Margin, rules: Logic, needs: Array) -> Iterator[tuple[list[i
             for whole in (scored, due):
                 if len(whole) == 1:
                     yield [*whole, *rows], [1, *signs]
+
+
+def _again(margin: Margin) -> Iterator[list[int]]:
+    """Who had met, or was scored, by a session and is so at the next: ever before, plus now, less since."""
+    ever: dict[tuple[str, str, str], dict[tuple[bool, int], Fact]] = {}
+    for fact in margin.row:
+        if fact.role in ("assessed", "met") and fact.kind == "ever" and fact.axis in ("session", "end"):
+            place = (fact.axis == "end", int(fact.point) if fact.point.isdigit() else 0)
+            ever.setdefault((fact.role, fact.instrument, fact.criterion), {})[place] = fact
+    for facts in ever.values():
+        for before, since in itertools.pairwise(sorted(facts)):
+            now = facts[since]._replace(kind="current")
+            if now in margin.row:
+                yield [margin.row[facts[before]], margin.row[now], margin.row[facts[since]]]
 
 
 def _of_flow(margin: Margin, instrument: str) -> Iterator[tuple[list[int], list[int]]]:
