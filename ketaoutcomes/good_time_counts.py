@@ -28,6 +28,7 @@ from ketaoutcomes.good_time import (
 )
 from ketaoutcomes.patients import Grouping, Patients, grouping
 from ketaoutcomes.plan import PlanError
+from ketaoutcomes.standing import ANSWERED, WORSE, is_due, last_states, safety_item, worsened
 from ketaoutcomes.tallies import KEYS
 
 if TYPE_CHECKING:
@@ -82,9 +83,10 @@ def count(
     groups = grouping(p, by)
     c = _Counter(p, g, groups, groups.of_course[rows], criterion.instrument, criterion.name)
     tables["flow"] += c.flow()
-    tables["points"] += c.points()
+    moves = c.first_dose_moves()
+    tables["points"] += [*c.points(), *c.occupation(*moves), *c.harm(rows)]
     tables["values"] += c.values()
-    tables["transitions"] += [c.moves_from_first_dose(), c.moves_from_reached()]
+    tables["transitions"] += [c.tabulate_moves("first_dose", STATES, *moves), c.moves_from_reached()]
     if delayed:
         tables["transitions"].append(c.moves_from_reached(delayed=True))
     return tables
@@ -172,8 +174,42 @@ class _Counter:
 
     # Daily moves.
 
-    def moves_from_first_dose(self) -> pd.DataFrame:
+    def occupation(self, course: Array, day: Array, source: Array, target: Array) -> list[pd.DataFrame]:
+        """Where mature courses stand on each calendar day and on the day they mature, by the same moves."""
+        days = self.p.plan.good_time
+        mature = np.flatnonzero(self._mature)
+        kept = target != CENSORED
+        parts = []
+        for until in sorted({*days.calendar_days, days.mature_days}):
+            if until > days.mature_days:
+                continue
+            state = last_states(course[kept], day[kept], target[kept], until, len(self.g.exposure), UNJUDGED)
+            keys = {
+                "instrument": self.instrument, "criterion": f"good_time:{self.criterion}",
+                "kind": "occupation", "axis": "day", "point": str(until), "state": (state[mature], STATES),
+            }  # fmt: skip
+            parts.append(tabulate("points", self.groups, self.group[mature], keys))
+        return parts
+
+    def harm(self, rows: Array) -> list[pd.DataFrame]:
+        """Of everyone due: who got worse by their last score, and what the safety item was answered with."""
+        due = np.flatnonzero(is_due(self.p, rows))
+        worse = worsened(self.p, rows, self.instrument)
+        found = [("worse", "last", worse, WORSE)] if worse is not None else []
+        answers = safety_item(self.p, rows, self.instrument)
+        found += [("safety_item", point, state, ANSWERED) for point, state in answers.items()]
+        return [
+            tabulate("points", self.groups, self.group[due], {
+                "instrument": self.instrument, "criterion": f"good_time:{self.criterion}", "kind": kind,
+                "axis": "due", "point": point, "state": (state[due], labels),
+            })
+            for kind, point, state, labels in found
+        ]  # fmt: skip
+
+    def first_dose_moves(self) -> tuple[Array, Array, Array, Array]:
         """Each course's moves between states, one a day at most, until it responds or its record ends.
+
+        Arrays of one length: course, days since its first dose, from and to (codes into STATES).
 
         A score stands before the moves of its day, so a response leaves from the state of the day before.
         Courses without a level stay `unjudged`: leaving them out would select on later records.
@@ -195,9 +231,7 @@ class _Counter:
         left = np.where(e.next_first <= e.last_day, NEXT, CENSORED)
         leaves = np.flatnonzero(able)
         exit_day = np.where(g.responded, responded, stop)
-        return self._tabulate_moves(
-            "first_dose",
-            STATES,
+        return (
             np.concatenate([of[moved], leaves]),
             np.concatenate([day[moved] - e.first[of[moved]], (exit_day - e.first)[leaves]]),
             np.concatenate([before[moved], final[leaves]]),
@@ -234,13 +268,13 @@ class _Counter:
             stays = day > e.reached_day[own]
             own, day, way, origin = own[stays], day[stays], way[stays], origin[stays]
         zero, one = np.zeros(len(own), dtype=np.int64), np.ones(len(own), dtype=np.int64)
-        return self._tabulate_moves(
+        return self.tabulate_moves(
             "delayed" if delayed else "reached", REACHED_STATES, np.concatenate([own, own]),
             np.concatenate([e.reached_day[own] - origin, day - origin]),
             np.concatenate([zero, one]), np.concatenate([one, way]),
         )  # fmt: skip
 
-    def _tabulate_moves(
+    def tabulate_moves(
         self, clock: str, states: tuple[str, ...], course: Array, day: Array, source: Array, target: Array
     ) -> pd.DataFrame:
         """Count moves by day, as far as the plan's curves go."""

@@ -70,6 +70,12 @@ def first_dose_moves(one: Judged, until: int) -> list[tuple[int, str, str]]:
     return moves
 
 
+def stood(one: Judged, day: int) -> str:
+    """The state a mature course was last in by the end of a day; without a question nothing can be judged."""
+    moves = [now for on, _, now in first_dose_moves(one, day) if now != "censored"]
+    return moves[-1] if moves else "unjudged"
+
+
 def delayed_moves(one: Judged, until: int) -> list[tuple[int, str, str]]:
     """As `reached_moves`, with days counted from the first dose, of those followed beyond the reached day."""
     moves = reached_moves(one, until)

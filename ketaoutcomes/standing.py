@@ -1,0 +1,97 @@
+"""Harm first, and where mature courses stood on named days: counts beside the partition of good time.
+
+A mature course is followed on every named day, so the share of them in each state is a plain share: nobody is
+censored and nothing is estimated. Whether courses got worse, and what was answered to the safety item, is
+counted of everyone due, whatever the dose.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ketaoutcomes.courses import NEVER, Moments
+from ketaoutcomes.definitions import met
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ketaoutcomes.patients import Patients
+
+Array = Any
+WORSE = ("no_score", "not_worse", "worse")
+ANSWERED = ("not_asked", "none", "some")
+
+
+def last_states(course: Array, day: Array, state: Array, until: int, courses: int, blank: int) -> Array:
+    """Each course's state on a day after its first dose, from its moves; `blank` where it made none.
+
+    >>> last_states(np.array([0, 0, 1]), np.array([0, 9, 0]), np.array([1, 2, 1]), 8, 3, 5).tolist()
+    [1, 1, 5]
+    """
+    found = np.full(courses, blank, dtype=np.int64)
+    kept = np.flatnonzero(day <= until)
+    order = kept[np.lexsort((kept, day[kept], course[kept]))]
+    found[course[order]] = state[order]  # the last of each course's moves is written last
+    return found
+
+
+def worsened(p: Patients, rows: Array, instrument: str) -> NDArray[np.int64] | None:
+    """Whether each course's last score is reliably worse than its baseline: codes into WORSE.
+
+    None where the instrument has no published rule for getting worse.
+    """
+    criterion = p.plan.definitions.criteria.get(f"{instrument}_deterioration")
+    if criterion is None:
+        return None
+    j, c = p.judged(instrument, "score"), p.courses
+    at, found = _last(j.moments, p, rows)
+    ticks = p.plan.definitions.instrument(instrument).ticks
+    state = np.zeros(len(rows), dtype=np.int64)
+    baseline = j.baseline[c.patient[rows[found]]]
+    state[found] = 1 + (met(criterion, baseline, j.value[at[found]], ticks) == 1)
+    return state
+
+
+def safety_item(p: Patients, rows: Array, instrument: str) -> dict[str, NDArray[np.int64]]:
+    """The last answer to the safety item by the baseline and in each course: codes into ANSWERED.
+
+    Empty where the instrument has no such item.
+    """
+    if p.plan.definitions.instrument(instrument).flag_item is None:
+        return {}
+    s, c = p.scores(instrument), p.courses
+    asked = np.flatnonzero(s.flag >= 0)
+    moments = Moments(s.patient[asked], s.time[asked])
+    flag = s.flag[asked]
+    first = c.first[rows].astype(np.int64)
+    since, until = 2 * (first - p.plan.baseline.within_days), 2 * first
+    low, high = (
+        moments.first_from(c.patient[rows], since),
+        moments.last_by(c.patient[rows], until),
+    )
+    last, found = _last(moments, p, rows)
+    return {"baseline": _answer(flag, high, high >= low), "last": _answer(flag, last, found)}
+
+
+def _answer(flag: Array, at: Array, found: Array) -> NDArray[np.int64]:
+    state = np.zeros(len(at), dtype=np.int64)
+    state[found] = 1 + (flag[at[found]] > 0)
+    return state
+
+
+def _last(moments: Moments, p: Patients, rows: Array) -> tuple[Array, Array]:
+    """The position of the last of each course's scores, and whether it has any."""
+    c = p.courses
+    patient, first = c.patient[rows], c.first[rows].astype(np.int64)
+    until = np.minimum(2 * c.next_first[rows].astype(np.int64), 2 * p.block.cut[patient] + 1)
+    at = moments.last_by(patient, until)
+    return at, at >= moments.first_from(patient, 2 * first + 1)
+
+
+def is_due(p: Patients, rows: Array) -> NDArray[np.bool_]:
+    """Whether courses are due; where a protocol has no maturity (judged by week only), all are."""
+    maturity = p.courses.maturity[rows].astype(np.int64)
+    due: NDArray[np.bool_] = (maturity >= NEVER) | p.block.due(rows, maturity)
+    return due
