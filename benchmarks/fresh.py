@@ -33,7 +33,9 @@ def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 
 def told(command: Sequence[str]) -> dict[str, Any]:
     """Run a command in a fresh process; the JSON object on the last line it prints."""
-    done = subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *command], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"a contender failed:\n{done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
