@@ -253,18 +253,21 @@ def margins() -> Scenario:
 
 
 def weeks() -> Scenario:
-    """Three weeks, each with fewer who are due, with what has ever been met."""
+    """Three weeks, each with fewer who are due, with what has ever been met, also between the weeks."""
     shapes = (Shape((), ("week",)), Shape(("site",), ("week",)))
     criteria, kinds = (RESPONSE, REMISSION), ("current", "ever")
     types = []
-    for site, due in itertools.product(("A", "B"), range(4)):
+    between = [(UNSCORED, 0), *itertools.product((HALVED, WELL), range(3))]
+    people = [p for p in itertools.product(("A", "B"), range(4), between) if p[2][1] < max(p[1], 1)]
+    for site, due, (best, since) in people:
         for scores in itertools.product((UNSCORED, SAME, HALVED, WELL), repeat=due):
             one = _Person(shapes, criteria, kinds, site=site)
             one.flow("patient", "", "patients", "with_course")
             one.flow("course", "phq9", "courses", "eligible")
             one.flow("course", "phq9", "due", "due" if due > 1 else "not_due")
             for k, week in enumerate(("1", "2", "4")):
-                state = {"current": scores[k], "ever": _most(list(scores[: k + 1]))} if k < due else {}
+                seen = [*scores[: k + 1], best if k >= since else UNSCORED]
+                state = {"current": scores[k], "ever": _most(seen)} if k < due else {}
                 one.judged("week", week, state, due=k < due)
             types.append(one.done())
     return Scenario("weeks", shapes, criteria, kinds, tuple(types))

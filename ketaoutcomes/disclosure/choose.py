@@ -252,9 +252,8 @@ class _Placing:
         of = self.margin.parents[i][1]
         beside = self.beside[self.web.totals[i, self.beside] >= 0]
         for block in (np.flatnonzero(of == p) for p in np.unique(of)):
-            shown = self.margin.shown[np.ix_(beside, block)]
             # A fact hidden in every group of the block says nothing about any of them.
-            known = beside[(shown & (self.margin.value[np.ix_(beside, block)] > 0)).any(axis=1)]
+            known = beside[self.margin.shown[np.ix_(beside, block)].any(axis=1)]
             hide[block] |= ~self.margin.shown[np.ix_(known, block)].all(axis=0)
             self._widen(hide, block, known)
         return hide

@@ -86,32 +86,29 @@ class _Builder:
         self.by = by
         self.groups = sorted(groups)
         self.place = {group: i for i, group in enumerate(self.groups)}
-        self.facts: list[Fact] = []
-        self.rows: list[Array] = []
-        self.numbers: list[Array] = []
-        self.row: dict[Fact, int] = {}
-        self.same: dict[tuple[Any, ...], int] = {}
+        self.counts: dict[Fact, tuple[Array, Array]] = {}
 
     def add(self, fact: Fact, people: Array, number: Array | None = None) -> None:
-        number = people if number is None else number
-        key = (_family(fact), people.tobytes(), number.tobytes())
-        at = self.row.get(fact, self.same.get(key))
-        if at is None:
-            at = len(self.facts)
-            self.facts.append(fact)
-            self.rows.append(people)
-            self.numbers.append(number)
-            self.same[key] = at
-        elif not np.array_equal(self.rows[at], people):
+        """Add a fact with its persons by group, and the number printed where that is another."""
+        known = self.counts.setdefault(fact, (people, people if number is None else number))
+        if not np.array_equal(known[0], people):
             raise DisclosureError("two Tallies of one grouping count the same thing differently")
-        self.row[fact] = at
 
     def finish(self) -> Margin:
-        shape = (len(self.facts), len(self.groups))
-        value = np.array(self.rows, dtype=np.int64).reshape(shape)
-        number = np.array(self.numbers, dtype=np.int64).reshape(shape)
-        shown = np.zeros(shape, dtype=bool)
-        return Margin(self.by, self.groups, self.facts, self.row, value, number, shown)
+        """All facts in one order, whatever order they came in."""
+        facts: list[Fact] = []
+        row: dict[Fact, int] = {}
+        same: dict[tuple[Any, ...], int] = {}
+        for fact in sorted(self.counts):
+            people, number = self.counts[fact]
+            row[fact] = same.setdefault((_family(fact), people.tobytes(), number.tobytes()), len(facts))
+            if row[fact] == len(facts):
+                facts.append(fact)
+        shape = (len(facts), len(self.groups))
+        value, number = (
+            np.array([self.counts[fact][i] for fact in facts], dtype=np.int64).reshape(shape) for i in (0, 1)
+        )
+        return Margin(self.by, self.groups, facts, row, value, number, np.zeros(shape, dtype=bool))
 
 
 def _family(fact: Fact) -> tuple[str, ...]:
@@ -254,22 +251,19 @@ def _wide(
 
 
 def factorized(table: pd.DataFrame, keys: Sequence[str]) -> tuple[Array, list[tuple[str, ...]]]:
-    """Every row's combination of key columns as a code, and the combinations, in order of appearance."""
+    """Every row's combination of key columns as a code, and the combinations as text, sorted."""
     code = np.zeros(len(table), dtype=np.int64)
     names = []
     for key in keys:
-        own, labels = pd.factorize(table[key].astype(str), use_na_sentinel=False)
+        own, labels = pd.factorize(table[key].astype(str), sort=True, use_na_sentinel=False)
         code = code * len(labels) + own
         names.append(np.asarray(labels, dtype=object))
-    packed, first, back = np.unique(code, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    parts, rest = [], packed[order]
+    rest, back = np.unique(code, return_inverse=True)
+    parts = []
     for labels in reversed(names):
         parts.append(labels[rest % len(labels)])
         rest = rest // len(labels)
-    return place[back], list(zip(*reversed(parts), strict=True))
+    return back, list(zip(*reversed(parts), strict=True))
 
 
 def _flow_facts(build: _Builder, flow: pd.DataFrame) -> None:

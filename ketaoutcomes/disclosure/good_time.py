@@ -1,0 +1,363 @@
+"""Small numbers in good time: partitions of the same people, joined until no cell and no difference is small.
+
+Good time counts everyone eligible several times over: in the partition, by where mature courses stood, by state
+on named days, by harm. Each of these is shown whole, at the finest level at which every cell is 0 or more than
+the threshold, or not at all; nothing is hidden cell by cell. Two partitions of the same people also tell how
+many stand in one set and not in another that holds it (nobody leaves a response, nobody reaches a level twice),
+so a level is taken only where each such difference, with every partition taken before and with what the rest
+of the report shows, is 0 or more than the threshold. Daily moves are not published: a move of a single day is
+nearly a person.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ketaoutcomes.disclosure.ladders import LEVELS, NOT_DUE, OTHERS, SITES, WHO_MAY_RESPOND, meets
+from ketaoutcomes.disclosure.rewrite import STATISTICS, rounded
+from ketaoutcomes.good_time_cells import APART, JOIN, KINDS, SITUATION, TOGETHER, cells
+from ketaoutcomes.tallies import typed
+
+if TYPE_CHECKING:
+    from ketaoutcomes.tallies import Tally
+
+Array = Any
+Key = tuple[str, str, str]  # kind, point, state
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One partition of everyone eligible at one level: its cells, the fine cells in each, their numbers."""
+
+    kind: str
+    point: str
+    names: tuple[str, ...]
+    parts: tuple[tuple[Key, ...], ...]
+    n: Array
+
+    def held(self, wanted: Callable[[Key], bool]) -> float:
+        """How many are in cells of which any part is wanted."""
+        some = [any(wanted(key) for key in parts) for parts in self.parts]
+        return float(self.n[np.array(some, dtype=bool)].sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Elsewhere:
+    """What the rest of the report shows of the same people: numbers of those eligible, due, scored and met."""
+
+    eligible: float
+    due: float
+    dues: Array
+    scored: Array
+    met: Array
+
+
+def protect_good_time(
+    tallies: Sequence[Tally], others: Sequence[Tally], profile: str, largest_small: int
+) -> list[Tally]:
+    """Tallies of good time as they may be published beside `others`, which are protected already.
+
+    Of everyone (grouped by nothing): the cells of `good_time_cells`. By site: who is not evaluable, and the
+    median days to the level. Other groupings hold nothing.
+    """
+    # Beside numbers rounded to 5 a difference is known to 5 only.
+    limit = largest_small + (5 if profile == "opensafely" else 0)
+    everyone = next((tally for tally in tallies if not tally.header.by), None)
+    chosen = _of_everyone(everyone, others, limit) if everyone is not None else []
+    result = []
+    for tally in tallies:
+        if tally is everyone:
+            points, values = _rows(tally, chosen), _medians(tally, bool(chosen), limit)
+        elif tally.header.by == ("site",) and chosen:
+            points, values = _of_sites(tally, others, limit)
+        else:
+            points, values = tally.points.iloc[:0], tally.values.iloc[:0]
+        tables = {"flow": tally.flow.iloc[:0], "points": points, "values": values}
+        tables["transitions"] = tally.transitions.iloc[:0]
+        done: dict[str, Any] = {name: typed(name, table, tally.header.by) for name, table in tables.items()}
+        found = replace(tally, **done, protected=profile)
+        result.append(rounded(found) if profile == "opensafely" else found)
+    return result
+
+
+# --- everyone --------------------------------------------------------------------------------------------
+
+
+def _of_everyone(tally: Tally, others: Sequence[Tally], limit: int) -> list[Layer]:
+    """The layers that may be shown, each at its finest safe level."""
+    fine = {
+        (str(row.kind), str(row.point), str(row.state)): int(row.n)
+        for row in cells(tally).itertuples(index=False)
+    }
+    if not fine:
+        return []
+    elsewhere = _elsewhere(others, str(tally.points["instrument"].iloc[0]))
+    total = sum(n for (kind, _, _), n in fine.items() if kind == TOGETHER)
+    if elsewhere.eligible != total and limit <= 10:
+        return []  # the total itself is hidden elsewhere, or counts other people
+    last = _last_day(tally)
+    chosen: list[Layer] = []
+    for kind in KINDS:
+        points = sorted({point for at, point, _ in fine if at == kind}, key=_days_first(last))
+        if kind == TOGETHER:
+            points = [""]
+        for level in LEVELS[kind]:
+            found: list[Layer] = []
+            for point in points:
+                layer = _layer(fine, kind, point, level, total, elsewhere)
+                if layer is not None and _safe(layer, [*chosen, *found], elsewhere, limit, last):
+                    found.append(layer)
+            # All days at one level; where none suits all, the coarsest level keeps those it suits.
+            if len(found) == len(points) or (found and level is LEVELS[kind][-1]):
+                chosen += found
+                break
+        if not chosen:
+            return []  # without the whole nothing is shown of its parts
+    return chosen
+
+
+def _last_day(tally: Tally) -> int:
+    import json
+
+    return int(json.loads(tally.header.plan)["good_time"]["calendar_days"][-1])
+
+
+def _days_first(last: int) -> Callable[[str], tuple[bool, int, str]]:
+    """The last calendar day first, then later days, then earlier ones."""
+    return lambda point: (point != str(last), -int(point) if point.isdigit() else 0, point)
+
+
+def _layer(
+    fine: dict[Key, int], kind: str, point: str, level: Any, total: int, elsewhere: Elsewhere
+) -> Layer | None:
+    """A partition of everyone eligible at one level; None where its number of people is hidden elsewhere."""
+    own = {key: n for key, n in fine.items() if key[0] == kind and (not point or key[1] == point)}
+    rest = 0.0
+    if kind != TOGETHER:
+        harm = kind in ("worse", "safety_item")
+        rest = total - sum(own.values())
+        if harm and not elsewhere.due == sum(own.values()):
+            return None
+        own[kind, point, NOT_DUE if harm else OTHERS] = int(rest)
+    joined: dict[tuple[str, str], list[Key]] = {}
+    for key in _possible(kind, point, own):
+        name = key[2] if key[2] in (NOT_DUE, OTHERS) else level(key[2])
+        joined.setdefault((key[1], name), []).append(key)
+    names = tuple(name for _, name in joined)
+    parts = tuple(tuple(keys) for keys in joined.values())
+    n = np.array([sum(own.get(key, 0) for key in keys) for keys in joined.values()], dtype=np.int64)
+    return Layer(kind, point, names, parts, n)
+
+
+def _possible(kind: str, point: str, own: dict[Key, int]) -> list[Key]:
+    """Every fine cell there may be; a cell that nobody is in is published as 0, and is a part of others."""
+    from ketaoutcomes.disclosure.ladders import FINE
+
+    places = [(at, state) for at, states in FINE[kind].items() for state in states]
+    keys = [(kind, at or point, state) for at, state in places]
+    return [*keys, *(key for key in own if key not in set(keys))]
+
+
+def _safe(layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere, limit: int, last: int) -> bool:
+    """Whether a layer's cells, and what they tell beside everything shown, are all 0 or over the limit."""
+    if _small(layer.n, limit).any():
+        return False
+    if any(_small(_between(layer, other, last), limit).any() for other in chosen):
+        return False
+    return not any(_small(found, limit).any() for found in _outside(layer, chosen, elsewhere))
+
+
+def _small(count: Array, limit: int) -> Array:
+    count = np.abs(np.asarray(count, dtype=np.float64))
+    return (count > 0) & (count <= limit)
+
+
+def _between(a: Layer, b: Layer, last: int) -> Array:
+    """How many are in the cells of one layer that some cells of the other may lie in, beyond those.
+
+    These are all the exact counts that two partitions give: by the duality of transport, the largest number
+    of persons that may be in one cell of each is the smallest of such differences.
+    """
+    if len(a.n) < len(b.n):
+        a, b = b, a
+    touch = np.array(
+        [[any(meets(x, y, last) for x in xs for y in ys) for ys in b.parts] for xs in a.parts], dtype=np.int64
+    )
+    sets = _subsets(len(b.n))
+    around = (sets @ touch.T > 0).astype(np.int64) @ a.n
+    result: Array = around - sets @ b.n
+    return result
+
+
+@lru_cache(maxsize=16)
+def _subsets(size: int) -> Array:
+    return np.array(list(itertools.product((0, 1), repeat=size)), dtype=np.int64)
+
+
+def _outside(layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere) -> Iterator[Array]:
+    """Differences between a layer's cells and the numbers in the rest of the report."""
+    if layer.kind == TOGETHER:
+        mature = layer.n[[bool(parts[0][2].split(APART)[0]) for parts in layer.parts]].sum()
+        yield elsewhere.dues - mature
+        yield layer.held(lambda key: key[2] in WHO_MAY_RESPOND) - elsewhere.met
+    elif layer.kind in (SITUATION, "occupation"):
+        # Whoever has met by an early week has responded by the day, or is in a younger course.
+        young = chosen[0].held(lambda key: key[2].startswith(APART) and key[2] in WHO_MAY_RESPOND)
+        responded = layer.held(lambda key: key[2].startswith("responded"))
+        yield responded + young - elsewhere.met
+    elif layer.kind == "worse":
+        scored = layer.held(lambda key: key[2] in ("worse", "not_worse"))
+        yield scored - elsewhere.scored
+
+
+def _rows(tally: Tally, chosen: Sequence[Layer]) -> pd.DataFrame:
+    """Rows of a protected Tally's points: the cells shown; a partition that is not shown as one NaN."""
+    first = tally.points.iloc[:1]
+    rows = []
+    shown = {(layer.kind, layer.point) for layer in chosen}
+    axes = {TOGETHER: "good_time", SITUATION: "day", "occupation": "day"}
+    for layer in chosen:
+        for name, parts, n in zip(layer.names, layer.parts, layer.n, strict=True):
+            if n and name not in (NOT_DUE, OTHERS):
+                rows.append((layer.kind, axes.get(layer.kind, "due"), parts[0][1], name, float(n)))
+    for kind, point in sorted({(str(k), str(p)) for k, p in cells(tally)[["kind", "point"]].to_numpy()}):
+        hidden = (kind, "") not in shown if kind == TOGETHER else (kind, point) not in shown
+        if hidden:
+            every = {
+                TOGETHER: _everything(point),
+            }.get(kind, JOIN.join(_states(kind)))
+            rows.append((kind, axes.get(kind, "due"), point, every, np.nan))
+    table = pd.DataFrame(rows, columns=["kind", "axis", "point", "state", "n"])
+    return table.assign(
+        instrument=str(first["instrument"].iloc[0]) if len(first) else "",
+        criterion=str(first["criterion"].iloc[0]) if len(first) else "",
+        given="",
+    )
+
+
+def _states(kind: str) -> list[str]:
+    from ketaoutcomes.disclosure.ladders import FINE
+
+    return [state for states in FINE[kind].values() for state in states]
+
+
+def _everything(period: str) -> str:
+    """The name of the cell that holds a whole period."""
+    coarsest = LEVELS[TOGETHER][-1]
+    return str(coarsest("responded|responded_before" if period == "mature" else "|responded_before"))
+
+
+# --- by site ---------------------------------------------------------------------------------------------
+
+
+def _of_sites(tally: Tally, others: Sequence[Tally], limit: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sites of which both cells may be shown; those that may not must be safe taken together."""
+    fine = cells(tally)
+    fine = fine[fine["kind"] == TOGETHER]
+    fine = fine.assign(state=fine["state"].map(SITES))
+    table = fine.pivot_table(index="site", columns="state", values="n", aggfunc="sum", fill_value=0)
+    table = table.reindex(columns=sorted(set(SITES.values())), fill_value=0)
+    count = table.to_numpy(dtype=np.int64)
+    mature = table[[name for name in table if not str(name).startswith(APART)]].sum(axis=1).to_numpy()
+    instrument = str(tally.points["instrument"].iloc[0]) if len(tally.points) else ""
+    due, eligible = _by_site(others, instrument, [str(site) for site in table.index])
+    hide = _small(count, limit).any(axis=1) | ~(eligible == count.sum(axis=1)) | np.isnan(due)
+    hide |= _small(due - mature, limit)
+    while hide.any() and not hide.all():
+        if not _small(count[hide].sum(axis=0), limit).any() and hide.sum() > 1:
+            break
+        shown = np.flatnonzero(~hide)
+        hide[shown[np.argmin(count[shown].sum(axis=1))]] = True
+    shown = table[~hide].stack()
+    points = shown.rename("n").reset_index()
+    points = points[points["n"] > 0].assign(
+        kind=TOGETHER, axis="good_time", given="", instrument=instrument,
+        criterion=str(tally.points["criterion"].iloc[0]) if len(tally.points) else "",
+    )  # fmt: skip
+    points["point"] = np.where(points["state"].str.startswith(APART), "younger", "mature")
+    names = set(table.index[~hide])
+    return points, _medians(tally, True, limit, names)
+
+
+def _by_site(others: Sequence[Tally], instrument: str, sites: Sequence[str]) -> tuple[Array, Array]:
+    """Per site, those due and those eligible as the rest of the report shows them; NaN where hidden."""
+    found: dict[str, Array] = {
+        step: np.full(len(sites), np.nan) for step in ("due", "eligible")
+    }
+    for tally in others:
+        if tally.header.by != ("site",):
+            continue
+        flow = tally.flow[(tally.flow["instrument"] == instrument) & (tally.flow["unit"] == "course")]
+        for reason, n in found.items():
+            rows = flow[flow["reason"] == reason].groupby("site")["n"].sum(min_count=1)
+            n[:] = rows.reindex(sites).to_numpy(dtype=np.float64)
+    return found["due"], found["eligible"]
+
+
+def _medians(tally: Tally, shown: bool, limit: int, sites: set[str] | None = None) -> pd.DataFrame:
+    """The median days to the level of mature courses, where enough of them reached it; nothing else."""
+    values = tally.values[(tally.values["variable"] == "days_to_level") & (tally.values["point"] == "mature")]
+    if sites is not None:
+        values = values[values["site"].isin(sites)]
+    if not shown or values.empty:
+        return tally.values.iloc[:0]
+    from ketaoutcomes.disclosure.rewrite import moments
+
+    found = moments(replace(tally, values=values), "days_to_level")
+    found = found[found["n"] > limit]
+    by = list(tally.header.by)
+    keys = [*by, "instrument", "axis", "point"]
+    parts = [
+        found[keys].assign(
+            variable=f"days_to_level:{name}", value=0,
+            n=found["median"].to_numpy(np.float64) if name == "median" else np.nan,
+        )
+        for name in STATISTICS
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True) if len(found) else tally.values.iloc[:0]
+
+
+# --- the rest of the report ------------------------------------------------------------------------------
+
+
+def _elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
+    """Numbers of this instrument that the rest of the report shows, alone or added over groups."""
+    from ketaoutcomes.results import rates
+
+    flow = {"eligible": np.nan, "due": np.nan}
+    found: dict[str, list[Array]] = {"due": [], "assessed": [], "met": []}
+    for tally in others:
+        if not tally.header.by:
+            own = tally.flow[(tally.flow["instrument"] == instrument) & (tally.flow["unit"] == "course")]
+            for reason in flow:
+                n = own.loc[own["reason"] == reason, "n"]
+                flow[reason] = float(n.iloc[0]) if len(n) else flow[reason]
+        for axis in tally.header.axes:
+            table = rates(tally, at=axis, kind=tally.header.kinds, analysis=("nri",))
+            table = table[table["instrument"] == instrument]
+            for name, parts in found.items():
+                parts.append(_sums(table, name, [str(column) for column in tally.header.by]))
+    due, scored, met = (np.unique(np.concatenate([*parts, np.array([])])) for parts in found.values())
+    return Elsewhere(flow["eligible"], flow["due"], due, scored, met)
+
+
+def _sums(table: pd.DataFrame, name: str, by: Sequence[str]) -> Array:
+    """Numbers shown; of a grouped table, every sum of one shown number of each group, a point from each."""
+    known = table[table[name].notna()]
+    if not by:
+        return known[name].to_numpy(np.float64)
+    sums: Array = np.array([])
+    for criterion in known["criterion"].unique():
+        reached = np.array([0.0])
+        rows = known[known["criterion"] == criterion]
+        for _, own in rows.groupby(list(by), sort=False):
+            reached = np.unique(reached[:, None] + own[name].unique())
+        sums = np.append(sums, reached)
+    return sums
