@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketaoutcomes.assembly import text_codes
+from ketaoutcomes.coding import text_codes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.assembly import Doses, Findings, Scores, labelled
+from ketaoutcomes.assembly import Doses, Findings, Scores
+from ketaoutcomes.coding import labelled
 from ketaoutcomes.definitions import MISSING
 from ketaoutcomes.frames import Reader
 from ketaoutcomes.plan import Plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +16,12 @@ from ketaoutcomes.assembly import (
     Scores,
     add_up,
     item_columns,
-    labelled,
     one_per_moment,
-    recode,
+    order,
     score_rows,
-    text_codes,
     whole_numbers,
 )
+from ketaoutcomes.coding import labelled, recode, text_codes
 from ketaoutcomes.tables import empty
 
 if TYPE_CHECKING:
@@ -38,6 +38,35 @@ DATE_COLUMNS = {"target_day": "target_date", "cut_day": "cut_date", "observed_fr
 PROVENANCE = ("source_file", "source_row")
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The usable rows of one frame by patient and day: where each stands in the frame, whose it is, its day.
+
+    Days are those of the frame (since 1970 for dates) until `Reader` counts them from the patient's day 0.
+    """
+
+    position: NDArray[np.int64]
+    patient: NDArray[np.int32]
+    day: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    def only(self, keep: Array) -> Rows:
+        """Some of the rows, in the same order."""
+        if keep.all():
+            return self
+        return Rows(self.position[keep], self.patient[keep], self.day[keep])
+
+    def firsts(self, patients: int) -> NDArray[np.int32]:
+        """Each patient's first day here, BLANK_DAY where there is none."""
+        first = np.full(patients, BLANK_DAY, dtype=np.int32)
+        fresh = np.ones(len(self), dtype=bool)
+        fresh[1:] = self.patient[1:] != self.patient[:-1]
+        first[self.patient[fresh]] = self.day[fresh]
+        return first
+
+
 class Reader:
     """Reads typed frames into sorted arrays; holds what the steps share."""
 
@@ -45,7 +74,7 @@ class Reader:
         self.frames, self.plan, self.found = frames, plan, found
         self.fine: dict[str, NDArray[np.bool_]] = {}
         self.patient: dict[str, NDArray[np.int32]] = {}
-        self.day: dict[str, NDArray[np.int64]] = {}
+        self.rows: dict[str, Rows] = {}
         self.dated = "date" in frames["doses"]
         self._number_patients()
 
@@ -53,10 +82,10 @@ class Reader:
         """Every part of the cohort but its patients."""
         for name in self.frames:
             if name != "people":
-                self._days(name)
-        amount, given = self._amounts()
+                self.rows[name] = self._by_patient_and_day(name)
+        given, amount = self._given()
         origin = self._origin(given)
-        doses = self._doses(amount, given, origin)
+        doses = self._doses(self._relative(given, origin), amount)
         scores = self._scores(origin)
         people = self._people(origin)
         return {
@@ -89,133 +118,151 @@ class Reader:
             self.found.rows(self.frames[name], name, rows, column, rule, "quarantined")
             self.fine[name] = self.fine[name] & ~rows
 
-    def _days(self, name: str) -> None:
-        twin = "doses" if self.frames[name] is self.frames["doses"] else name
-        if twin != name:
-            self.day[name] = self.day[twin]
-            self.fine[name] = self.fine[name] & (self.day[twin] != BLANK_DAY)
-            return
+    def _leave_out(self, name: str, rows: Rows, wrong: Array, column: str, rule: str) -> Rows:
+        """Quarantine some of the sorted rows; returns those that remain."""
+        if not wrong.any():
+            return rows
+        place = np.sort(rows.position[wrong])
+        self.found.rows(self.frames[name], name, place, column, rule, "quarantined")
+        return rows.only(~wrong)
+
+    def _by_patient_and_day(self, name: str) -> Rows:
+        """One sort serves all that follows; a frame that is read twice is sorted once."""
+        if name != "doses" and self.frames[name] is self.frames["doses"]:
+            return self.rows["doses"]
+        patient, day, fine = self.patient[name], self._days(name), self.fine[name]
+        position = None
+        if not fine.all():
+            position = np.flatnonzero(fine)
+            patient, day = patient[position], day[position]
+        sorting = order(patient, day)
+        if sorting is not None:
+            patient, day = patient.take(sorting), day.take(sorting)
+            position = sorting if position is None else position[sorting]
+        return Rows(np.arange(len(day)) if position is None else position, patient, day)
+
+    def _days(self, name: str) -> NDArray[np.int32]:
+        """Each row's day as in the frame; rows without one are set aside."""
         column = "date" if self.dated else "day"
         days, wrong = _whole_days(self.frames[name][column], column)
         self._set_aside(name, self.fine[name] & wrong, column, "E05")
         limit = 2 * FARTHEST_DAY if self.dated else FARTHEST_DAY
-        far = ~wrong & (np.abs(days) > limit)
-        self._set_aside(name, self.fine[name] & far, column, "E07")
-        self.day[name] = np.where(wrong | far, BLANK_DAY, days)
+        if len(days) and (days.max() > limit or days.min() < -limit):
+            far = ~wrong & (np.abs(days) > limit)
+            self._set_aside(name, self.fine[name] & far, column, "E07")
+            days = np.where(far, BLANK_DAY, days)
+        return days.astype(np.int32)
 
-    def _amounts(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Amounts, blank as NaN, and which rows are a dose that was given."""
-        frame, n = self.frames["doses"], len(self.frames["doses"])
+    def _given(self) -> tuple[Rows, NDArray[np.float64]]:
+        """The rows that are a dose that was given, and their amounts, blank as NaN."""
+        frame, rows = self.frames["doses"], self.rows["doses"]
         if "dose" not in frame:
-            return np.full(n, np.nan), self.fine["doses"].copy()
+            return rows, np.full(len(rows), np.nan)
         amount, wrong = whole_numbers(frame["dose"])
         with np.errstate(invalid="ignore"):
             wrong = wrong | (amount < 0)
-        self.found.rows(frame, "doses", wrong & self.fine["doses"], "dose", "D15", "quarantined")
-        amount = np.where(wrong, np.nan, amount)
-        given = self.fine["doses"] & (amount != 0)
-        return amount, given
+        if wrong.any():
+            self.found.rows(frame, "doses", wrong & self.fine["doses"], "dose", "D15", "quarantined")
+            amount = np.where(wrong, np.nan, amount)
+        amount = amount.take(rows.position)
+        dosed = amount != 0
+        self.found.count("doses", "doses", "not given", "amount 0", len(rows) - int(dosed.sum()))
+        return rows.only(dosed), amount[dosed]
 
-    def _origin(self, given: Array) -> NDArray[np.int64] | None:
+    def _origin(self, given: Rows) -> NDArray[np.int32] | None:
         """Each patient's day 0 on the calendar: the first dose, else the first record. None when undated."""
         if not self.dated:
             return self._stated_origin()
-        far = np.iinfo(np.int64).max
-        origin = np.full(len(self.patients), far, dtype=np.int64)
-        np.minimum.at(origin, self.patient["doses"][given], self.day["doses"][given])
-        first = np.full(len(self.patients), far, dtype=np.int64)
-        for name in self.day:
-            fine = self.fine[name]
-            np.minimum.at(first, self.patient[name][fine], self.day[name][fine])
-        return np.where(origin == far, np.where(first == far, 0, first), origin)
+        origin = given.firsts(len(self.patients))
+        without = origin == BLANK_DAY
+        if without.any():
+            firsts = [rows.firsts(len(self.patients)) for rows in self.rows.values()]
+            far = np.iinfo(np.int32).max
+            first = np.min([np.where(days == BLANK_DAY, far, days) for days in firsts], axis=0)
+            origin = np.where(without, np.where(first == far, 0, first), origin).astype(np.int32)
+        return origin
 
-    def _stated_origin(self) -> NDArray[np.int64] | None:
+    def _stated_origin(self) -> NDArray[np.int32] | None:
         people = self.frames.get("people")
         if people is None or "start_date" not in people:
             return None
         start, blank = _whole_days(people["start_date"], "date")
-        origin = np.full(len(self.patients), BLANK_DAY, dtype=np.int64)
+        origin = np.full(len(self.patients), BLANK_DAY, dtype=np.int32)
         fine = self.fine["people"] & ~blank
         origin[self.patient["people"][fine]] = start[fine]
         return origin
 
-    def _relative(self, name: str, origin: Array) -> NDArray[np.int64]:
-        if not self.dated:
-            return self.day[name]
-        known = self.fine[name]
-        return np.where(known, self.day[name] - origin[np.where(known, self.patient[name], 0)], BLANK_DAY)
+    def _relative(self, rows: Rows, origin: Array) -> Rows:
+        """The rows with days of the patients' own calendars."""
+        return replace(rows, day=rows.day - origin.take(rows.patient)) if self.dated else rows
 
-    def _doses(self, amount: Array, given: Array, origin: Array) -> Doses:
-        frame, day = self.frames["doses"], self._relative("doses", origin)
-        early = given & (day < 0)
-        self._set_aside("doses", early, "day", "E13")
-        given = given & ~early
-        days, wrong = (
-            whole_numbers(frame["days"])
-            if "days" in frame
-            else (np.ones(len(frame)), np.zeros(len(frame), bool))
-        )
-        days = np.where(np.isnan(days), 1, days)
-        self._set_aside(
-            "doses",
-            given & (wrong | (days < 1) | (days != np.floor(days)) | (days > FARTHEST_DAY)),
-            "days",
-            "E05",
-        )
-        rows = np.flatnonzero(given & self.fine["doses"])
-        nothing = int((self.fine["doses"] & (amount == 0)).sum())
+    def _doses(self, given: Rows, amount: Array) -> Doses:
+        frame, nothing = self.frames["doses"], len(self.rows["doses"]) - len(given)
+        wrong = given.day < 0
+        rows = self._leave_out("doses", given, wrong, "day", "E13")
+        amount = amount[~wrong] if wrong.any() else amount
+        days: Array = np.broadcast_to(np.int32(1), len(rows))
+        if "days" in frame:
+            stated, odd = whole_numbers(frame["days"])
+            stated = np.where(np.isnan(stated), 1, stated)
+            odd |= (stated < 1) | (stated != np.floor(stated)) | (stated > FARTHEST_DAY)
+            odd, days = odd[rows.position], stated[rows.position]
+            rows = self._leave_out("doses", rows, odd, "days", "E05")
+            amount, days = amount[~odd], days[~odd].astype(np.int32)
         self.found.count("doses", "doses", "kept", "", len(rows))
-        self.found.count("doses", "doses", "not given", "amount 0", nothing)
         self.found.count("doses", "doses", "quarantined", "", len(frame) - len(rows) - nothing)
-        codes: dict[str, Array] = {}
-        labels: dict[str, tuple[str, ...]] = {}
-        for column in ("route", "unit", "site"):
-            if column in frame:
-                codes[column], labels[column] = text_codes(frame[column], lower=column != "site")
-                codes[column] = codes[column][rows]
-            else:
-                codes[column], labels[column] = np.full(len(rows), -1, dtype=np.int32), ()
-        amount = self._plausible(amount, rows, codes, labels)
-        weight = (
-            whole_numbers(frame["weight_kg"])[0][rows] if "weight_kg" in frame else np.full(len(rows), np.nan)
-        )
+        codes, labels = self._labels_of_doses(rows)
+        weight: Array = np.broadcast_to(np.nan, len(rows))
+        if "weight_kg" in frame:
+            weight = whole_numbers(frame["weight_kg"])[0][rows.position]
         added = add_up(
             {
-                "patient": self.patient["doses"][rows], "day": day[rows].astype(np.int32), "amount": amount,
-                "days": days[rows].astype(np.int32), "weight": weight,
+                "patient": rows.patient, "day": rows.day, "days": days, "weight": weight,
+                "amount": self._plausible(amount, rows, codes, labels),
                 "route": codes["route"].astype(np.int16), "unit": codes["unit"].astype(np.int16),
                 "site": codes["site"],
             }
         )  # fmt: skip
         return Doses(**added, routes=labels["route"], units=labels["unit"], sites=labels["site"])
 
+    def _labels_of_doses(self, rows: Rows) -> tuple[dict[str, Array], dict[str, tuple[str, ...]]]:
+        frame = self.frames["doses"]
+        codes: dict[str, Array] = {}
+        labels: dict[str, tuple[str, ...]] = {}
+        for column in ("route", "unit", "site"):
+            codes[column], labels[column] = np.broadcast_to(np.int32(-1), len(rows)), ()
+            if column in frame:
+                every, labels[column] = text_codes(frame[column], lower=column != "site")
+                codes[column] = every.take(rows.position)
+        return codes, labels
+
     def _plausible(
-        self, amount: Array, rows: Array, codes: Mapping[str, Array], labels: Mapping[str, tuple[str, ...]]
+        self, amount: Array, rows: Rows, codes: Mapping[str, Array], labels: Mapping[str, tuple[str, ...]]
     ) -> Array:
         """Blank amounts that cannot be (above 2 mg/kg by vein); the session stays, or later ones move up."""
-        amount = amount[rows]
         if "iv" in labels["route"] and "mg/kg" in labels["unit"]:
             iv, per_kg = labels["route"].index("iv"), labels["unit"].index("mg/kg")
             with np.errstate(invalid="ignore"):
                 much = (codes["route"] == iv) & (codes["unit"] == per_kg) & (amount > 2)
-            self.found.rows(self.frames["doses"], "doses", rows[much], "dose", "D15", "quarantined")
+            place = np.sort(rows.position[much])
+            self.found.rows(self.frames["doses"], "doses", place, "dose", "D15", "quarantined")
             amount = np.where(much, np.nan, amount)
         return amount
 
     def _scores(self, origin: Array) -> dict[str, Scores]:
         frame = self.frames["scores"]
-        day = self._relative("scores", origin)
-        usual = int(self.plan.scores.dosing_day == "after")
-        timing = np.full(len(frame), usual, dtype=np.int64)
+        rows = self._relative(self.rows["scores"], origin)
+        timing: Array = np.int32(self.plan.scores.dosing_day == "after")
         if "timing" in frame:
             codes, labels = text_codes(frame["timing"], lower=True)
-            lookup = np.array([TIMINGS.get(label, -1) for label in labels] + [usual], dtype=np.int64)
-            timing = lookup[codes]
-            self._set_aside("scores", self.fine["scores"] & (timing < 0), "timing", "D13")
-        time = day * 2 + np.maximum(timing, 0)
-        return self._long_scores(time) if "instrument" in frame else self._wide_scores(time)
+            lookup = np.array([TIMINGS.get(label, -1) for label in labels] + [timing], dtype=np.int32)
+            timing = lookup[codes[rows.position]]
+            rows = self._leave_out("scores", rows, timing < 0, "timing", "D13")
+            timing = timing[timing >= 0]
+        timed = replace(rows, day=2 * rows.day + timing)
+        return self._long_scores(timed) if "instrument" in frame else self._wide_scores(timed)
 
-    def _wide_scores(self, time: Array) -> dict[str, Scores]:
+    def _wide_scores(self, timed: Rows) -> dict[str, Scores]:
         frame, scores = self.frames["scores"], {}
         for instrument in self.plan.definitions.instruments.values():
             items, complete = item_columns(frame.columns, instrument)
@@ -224,49 +271,42 @@ class Reader:
                 continue
             total = instrument.id if instrument.id in frame else None
             if items or total:
-                scores[instrument.id] = self._score(
-                    frame, instrument, items, total, time, self.fine["scores"]
-                )
+                scores[instrument.id] = self._score(frame, instrument, items, total, timed)
         return scores
 
-    def _long_scores(self, time: Array) -> dict[str, Scores]:
+    def _long_scores(self, timed: Rows) -> dict[str, Scores]:
         frame, scores = self.frames["scores"], {}
-        codes, labels = text_codes(frame["instrument"], lower=True)
+        every, labels = text_codes(frame["instrument"], lower=True)
         known = self.plan.definitions.instruments
-        unknown = np.array([label not in known for label in labels] + [True])[codes]
-        self._set_aside("scores", self.fine["scores"] & unknown, "instrument", "D13")
+        unknown = np.array([label not in known for label in labels] + [True])
+        timed = self._leave_out("scores", timed, unknown[every[timed.position]], "instrument", "D13")
+        codes = every[timed.position]
         for code, label in enumerate(labels):
             if label not in known:
                 continue
             wanted = [f"item_{i}" for i in range(1, known[label].items + 1)]
             items = [column for column in wanted if column in frame]
-            rows = self.fine["scores"] & (codes == code)
             if items and len(items) < len(wanted):
                 self.found.refuse("scores", "item_1", "G13", _wrong_items(known[label], len(items)))
                 continue
             total = "score" if "score" in frame else None
-            scores[label] = self._score(frame, known[label], items, total, time, rows)
+            scores[label] = self._score(frame, known[label], items, total, timed.only(codes == code))
         return scores
 
     def _score(
-        self,
-        frame: pd.DataFrame,
-        instrument: Instrument,
-        items: list[str],
-        total: str | None,
-        time: Array,
-        rows: Array,
+        self, frame: pd.DataFrame, instrument: Instrument, items: list[str], total: str | None, timed: Rows
     ) -> Scores:
-        where = np.flatnonzero(rows) if not rows.all() else None
-        part = frame if where is None else frame.iloc[where]
+        """Score an instrument's rows, in the order of the frame, and sort the results."""
+        part, position = frame, timed.position
+        if len(timed) < len(frame):
+            where = np.sort(position)
+            part, position = frame.iloc[where], np.searchsorted(where, position)
         prorate = self.plan.scores.prorate == "published"
         record, scored = score_rows(
             part, instrument, items, total, name="scores", prorate=prorate, found=self.found
         )
-        positions = np.flatnonzero(record)
-        whole = positions if where is None else where[positions]
-        patient, moment = self.patient["scores"][whole], time[whole].astype(np.int32)
-        return one_per_moment(part, instrument.id, positions, patient, moment, scored, self.found)
+        kept = replace(timed, position=position).only(record.take(position))
+        return one_per_moment(part, instrument.id, kept.position, kept.patient, kept.day, scored, self.found)
 
     def _people(self, origin: Array) -> pd.DataFrame:
         table: dict[str, Any] = {"patient": self.patients}
@@ -320,13 +360,11 @@ class Reader:
     def _events(self, origin: Array) -> pd.DataFrame:
         if "events" not in self.frames:
             return empty("events")
-        frame, fine = self.frames["events"], self.fine["events"]
-        day = self._relative("events", origin)
-        patient = self.patient["events"]
-        table = pd.DataFrame({"patient": self.patients[patient[fine]], "day": day[fine]})
+        frame, rows = self.frames["events"], self._relative(self.rows["events"], origin)
+        table = pd.DataFrame({"patient": self.patients[rows.patient], "day": rows.day.astype(np.int64)})
         for column in ("kind", "code"):
             codes, labels = text_codes(frame[column]) if column in frame else (np.full(len(frame), -1), ())
-            table[column] = labelled(codes, labels)[fine]
+            table[column] = labelled(codes, labels)[rows.position]
         return table.sort_values(["patient", "day", "kind", "code"], ignore_index=True)
 
 
@@ -338,12 +376,12 @@ def _wrong_items(instrument: Instrument, got: int) -> str:
 
 
 def _whole_days(column: pd.Series[Any], kind: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Days as whole numbers (dates: since 1970), and a mask of the cells that are none."""
+    """Days as whole numbers (dates: since 1970), 0 and marked in the mask where a cell is none."""
     if kind == "date":
         stamps = pd.to_datetime(column, errors="coerce")
         blank = stamps.isna().to_numpy()
         days = stamps.to_numpy(dtype="datetime64[D]").astype(np.int64)
-        return np.where(blank, 0, days), blank
+        return (np.where(blank, 0, days) if blank.any() else days), blank
     if pd.api.types.is_integer_dtype(column.dtype) and isinstance(column.dtype, np.dtype):
         return column.to_numpy(dtype=np.int64), np.zeros(len(column), dtype=bool)
     values, wrong = whole_numbers(column)

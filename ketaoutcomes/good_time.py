@@ -22,7 +22,7 @@ from ketaoutcomes.adequacy import (
     basis_of,
     judge_doses,
 )
-from ketaoutcomes.assembly import labelled
+from ketaoutcomes.coding import labelled
 from ketaoutcomes.courses import NEVER
 from ketaoutcomes.definitions import met
 from ketaoutcomes.exposure import CLOCKS, CONTIGUOUS, CUMULATIVE, DOSES, EXPOSURES, Exposure, expose

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketaoutcomes.assembly import Doses, Scores, text_codes
+from ketaoutcomes.assembly import Doses, Scores
+from ketaoutcomes.coding import text_codes
 from ketaoutcomes.courses import (
     NEVER,
     Baselines,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ketaoutcomes import curve_results, good_time, good_time_counts, histories, results
 from ketaoutcomes.adequacy import basis_of
-from ketaoutcomes.assembly import labelled
+from ketaoutcomes.coding import labelled
 from ketaoutcomes.cohort import Cohort
 from ketaoutcomes.counting import Request, count, instruments_of, judge_all, point_labels, row_flow
 from ketaoutcomes.courses import NEVER, REASONS, Moments

@@ -12,11 +12,11 @@ PACKAGE = Path(ketaoutcomes.__file__).parent
 
 # Each room may import rooms to its left, never to its right.
 ORDER = [
-    "tables", "definitions", "plan", "estimates", "assembly", "frames", "cohort", "intake", "simulate",
-    "courses", "windows", "outcomes", "patients", "adequacy", "exposure", "good_time", "tallies", "counting",
-    "good_time_counts", "disclosure", "results", "partition", "curve_results", "wording", "figures",
-    "good_time_figures", "course_figures", "report", "histories", "study", "published", "explain", "commands",
-    "cli",
+    "tables", "definitions", "plan", "estimates", "coding", "assembly", "frames", "cohort", "intake",
+    "simulate", "courses", "windows", "outcomes", "patients", "adequacy", "exposure", "good_time", "tallies",
+    "counting", "good_time_counts", "disclosure", "results", "partition", "curve_results", "wording",
+    "figures", "good_time_figures", "course_figures", "report", "histories", "study", "published", "explain",
+    "commands", "cli",
 ]  # fmt: skip
 
 
@@ -60,7 +60,9 @@ def test_estimates_know_nothing_of_ours() -> None:
 
 def test_figures_and_report_never_see_a_row() -> None:
     for path in [*PACKAGE.glob("*figures.py"), *(PACKAGE / "report").rglob("*.py")]:
-        assert not imports_of(path) & {"cohort", "study", "patients", "assembly", "frames", "intake"}, path.name
+        assert not imports_of(path) & {"cohort", "study", "patients", "assembly", "frames", "intake"}, (
+            path.name
+        )
 
 
 def test_the_glossary_is_printed_from_the_declarations() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ketaoutcomes.assembly import clean_text
+from ketaoutcomes.coding import clean_text
 
 NONE = ""
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
