@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +49,11 @@ def score_items(instrument: Instrument, answers: NDArray[np.int8], *, prorate: b
     out = Scored(
         ticks=np.empty(n, np.int32),
         answered=np.empty(n, np.int8),
-        prorated=np.zeros(n, np.bool_),
+        prorated=np.empty(n, np.bool_),
         diagnosis=np.full(n, -1, np.int8),
         flag=np.full(n, -1, np.int8),
     )
+    totals = _totals(instrument, prorate=prorate)
     impossible: list[int] = []
     for start in range(0, n, _ROWS):
         rows = slice(start, min(start + _ROWS, n))
@@ -61,7 +63,7 @@ def score_items(instrument: Instrument, answers: NDArray[np.int8], *, prorate: b
         if bad is not None:
             impossible.extend((start + np.flatnonzero(bad)).tolist())
             continue
-        _score_chunk(instrument, items, prorate, out, rows)
+        _score_chunk(instrument, items, totals, prorate, out, rows)
     if impossible:
         raise ValueError(
             f"{instrument.id}: {len(impossible)} form(s) hold an answer outside {instrument.item_low} to "
@@ -110,12 +112,17 @@ def _impossible(instrument: Instrument, items: NDArray[np.int8]) -> NDArray[np.b
 
 
 def _score_chunk(
-    instrument: Instrument, items: NDArray[np.int8], prorate: bool, out: Scored, rows: slice
+    instrument: Instrument,
+    items: NDArray[np.int8],
+    totals: NDArray[np.int32],
+    prorate: bool,
+    out: Scored,
+    rows: slice,
 ) -> None:
     total, answered = _sums(instrument, items)
     out.answered[rows] = answered
-    out.ticks[rows] = _to_ticks(instrument, total, answered)
-    _treat_blanks(instrument, total, prorate, out, rows)
+    out.ticks[rows] = totals.take(answered.astype(np.int32) * np.int32(totals.shape[1]) + total)
+    out.prorated[rows] = _prorated(instrument, answered, prorate)
     if instrument.diagnosis is not None:
         out.diagnosis[rows] = _diagnose(instrument, instrument.diagnosis, items, answered)
     if instrument.flag_item is not None:
@@ -125,7 +132,9 @@ def _score_chunk(
 def _sums(instrument: Instrument, items: NDArray[np.int8]) -> tuple[NDArray[np.int16], NDArray[np.int8]]:
     """The sum of the answers given (of each group the highest), and how many were given."""
     n = items.shape[1]
-    total = np.zeros(n, np.int16)  # int8 would wrap at 128
+    # One byte per sum where the highest total fits: int8 would wrap at 128.
+    narrow = instrument.items * instrument.item_high < 128
+    total = np.zeros(n, np.int8 if narrow else np.int16)
     answered = np.full(n, instrument.items, np.int8)
     grouped = {item for group in instrument.groups for item in group}
     some_blank = bool((items < 0).any())
@@ -136,32 +145,29 @@ def _sums(instrument: Instrument, items: NDArray[np.int8]) -> tuple[NDArray[np.i
             total += np.maximum(item, 0) if some_blank else item
     for group in instrument.groups:
         total += np.maximum(items[[number - 1 for number in group]].max(axis=0), 0)
-    return total, answered
+    return total.astype(np.int16), answered
 
 
-def _to_ticks(
-    instrument: Instrument, total: NDArray[np.int16], answered: NDArray[np.int8]
-) -> NDArray[np.int32]:
-    per_form = instrument.ticks // instrument.items if instrument.combine == "mean" else instrument.ticks
-    ticks: NDArray[np.int32] = total * np.int32(per_form)
-    return ticks
+def _totals(instrument: Instrument, *, prorate: bool) -> NDArray[np.int32]:
+    """Every total there can be, in ticks: one row per number of answers given, one column per their sum.
 
-
-def _treat_blanks(
-    instrument: Instrument, total: NDArray[np.int16], prorate: bool, out: Scored, rows: slice
-) -> None:
-    """Replace blanks by the mean of the answers given, where the instrument's rule allows; else no total."""
-    answered = out.answered[rows]
-    blank = np.flatnonzero(answered < instrument.items)
-    if not len(blank):
-        return
-    given = answered[blank].astype(np.int32)
-    allowed = np.bool_(prorate) & (instrument.items - given <= instrument.max_missing)
-    weight = instrument.ticks if instrument.combine == "mean" else instrument.ticks * instrument.items
+    With blanks the mean of the answers given stands in for them, where the instrument's rule allows so many;
+    else there is no total.
+    """
+    given = np.arange(instrument.items + 1)[:, None]
+    total = np.arange(instrument.items * instrument.item_high + 1)
+    mean = instrument.combine == "mean"
+    whole = total * (instrument.ticks // instrument.items if mean else instrument.ticks)
+    weight = instrument.ticks if mean else instrument.ticks * instrument.items
     # Exact: the loader chose ticks so that every permitted number of answers divides this product.
-    filled = total[blank].astype(np.int32) * np.int32(weight) // np.maximum(given, 1)
-    out.ticks[rows][blank] = np.where(allowed, filled, np.int32(MISSING))
-    out.prorated[rows][blank] = allowed
+    filled = np.where(_prorated(instrument, given, prorate), total * weight // np.maximum(given, 1), MISSING)
+    return np.where(given == instrument.items, whole, filled).astype(np.int32)
+
+
+def _prorated(instrument: Instrument, answered: NDArray[Any], prorate: bool) -> NDArray[np.bool_]:
+    """Whether so many answers leave blanks that may be replaced."""
+    some: NDArray[np.bool_] = answered < instrument.items
+    return some & (answered >= instrument.items - instrument.max_missing) & np.bool_(prorate)
 
 
 def _diagnose(
