@@ -24,6 +24,7 @@ ANALYSES = ("nri", "observed", "locf")
 NO_POINT = ("not_visit_based", "judged_by_week_only")
 NOT_DUE = "not_due"
 NOT_SCHEDULED = "not_scheduled"
+NO_END = "none"  # the as-of day of records that do not say when they end: nobody can be called due
 # What each state tells. A protected Tally may hold coarser states: `unassessed` joins the carried and the
 # missing, `unmet_or_missing` everyone due who is not known to have met, `due` everyone due.
 MET = {"met"}
@@ -73,7 +74,7 @@ def rates(
     """
     plan = _plan(tally)
     method = interval_method or plan["rates"]["interval"]
-    confidence = level or float(plan["rates"]["level"])
+    confidence = float(plan["rates"]["level"]) if level is None else level
     wanted = as_tuple(tally.header.criteria if criteria is None else criteria)
     cells = tally.points
     cells = cells[
@@ -106,9 +107,8 @@ def _layout(
     rows = []
     of = {name: plan["definitions"]["criteria"][name]["instrument"] for name in criteria}
     months = _months(tally, cells) if axis == "month" else ()
-    without = cells[cells["state"].isin(NO_POINT)]
     for g, group in enumerate(groups):
-        points, reason = _points_of_group(tally, plan, axis, group, months, without)
+        points, reason = _points_of_group(tally, plan, axis, group, months, cells)
         for c, name in enumerate(criteria):
             for k, one in enumerate(kinds):
                 for i, point in enumerate(points):
@@ -139,15 +139,18 @@ def _points_of_group(
     axis: str,
     group: dict[Any, Any],
     months: tuple[str, ...],
-    without: pd.DataFrame,
+    cells: pd.DataFrame,
 ) -> tuple[tuple[str, ...], str]:
     """A group's points on an axis; where it has none, one blank point and the reason."""
     points = months if axis == "month" else points_of(plan, axis, group.get("protocol"))
     by_week_only = axis != "week" and group.get("protocol") == "none"
-    if points and not by_week_only:
-        return points, ""
     for column, label in group.items():
-        without = without[without[column] == label]
+        cells = cells[cells[column] == label]
+    without = cells[cells["state"].isin(NO_POINT)]
+    # Everyone together may be judged at a point at which some protocol has none: only a group without any
+    # judged course has no point.
+    if points and not by_week_only and (len(without) < len(cells) or not len(cells)):
+        return points, ""
     if len(without):
         return ("",), str(without["state"].iloc[0])
     if axis == "month":
@@ -211,7 +214,7 @@ def _analysed(
     n = counts["assessed"] if analysis == "observed" else counts["scheduled"]
     due, given = counts["due"], counts["given"]
     reason = table["_reason"].to_numpy(dtype=object).copy()
-    unknown_end = tally.header.as_of == "none"
+    unknown_end = tally.header.as_of == NO_END
     if unknown_end:
         due, given = due * np.nan, given * np.nan
         if analysis != "observed":
@@ -267,9 +270,12 @@ def flow(tally: Tally) -> pd.DataFrame:
     """Everyone accounted for: rows read, patients, courses and why each is or is not judged.
 
     Columns: the grouping, unit (row, patient, course), instrument, step, reason, n, people. Within a unit,
-    instrument and step the reasons are a partition: their n add up to all.
+    instrument and step the reasons are a partition: their n add up to all. Where the records do not say
+    when they end, the reason at step `due` is `no_cut_day`: nobody can be called due.
     """
     table = tally.flow
+    if tally.header.as_of == NO_END:
+        table = table.assign(reason=table["reason"].where(table["step"] != "due", "no_cut_day"))
     steps = ~table["step"].str.startswith("session:") & (table["step"] != "measured")
     return table.loc[
         steps, [*tally.header.by, "unit", "instrument", "step", "reason", "n", "people"]
@@ -282,12 +288,13 @@ def retention(
     """Who reached each session, from doses alone: first courses that are due, by protocol.
 
     Columns: the grouping (with protocol), session, planned_day (the protocol's), median_day (of those who
-    reached it), due, reached, rate, low, high.
+    reached it), due, reached, rate, low, high. No rows where the records do not say when they end: a course
+    still open would read as one that stopped.
     """
     plan = _plan(tally)
     by = list(tally.header.by)
     table = tally.flow[tally.flow["step"].str.startswith("session:") & (tally.flow["reason"] != NOT_DUE)]
-    if "protocol" not in by or table.empty:
+    if "protocol" not in by or table.empty or tally.header.as_of == NO_END:
         names = [*by, "session", "planned_day", "median_day", "due", "reached", "rate", "low", "high"]
         return pd.DataFrame(columns=names)
     table = table.assign(session=table["step"].str.removeprefix("session:").astype("int64"))
@@ -314,7 +321,7 @@ def _with_rate(
     known = ~np.isnan(part) & ~np.isnan(whole) & (whole > 0)
     low, high = interval(
         np.where(known, part, np.nan), np.where(known, whole, np.nan),
-        method or plan["rates"]["interval"], level or float(plan["rates"]["level"]),
+        method or plan["rates"]["interval"], float(plan["rates"]["level"]) if level is None else level,
     )  # fmt: skip
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(known, part / whole, np.nan)
@@ -333,11 +340,12 @@ _AT_LEAST = {
 def measured(tally: Tally, *, interval_method: str | None = None, level: float | None = None) -> pd.DataFrame:
     """The measurement cascade: of first courses due, who has a baseline, any later score, an end score.
 
-    Columns: the grouping, instrument, step, n, of (all that are due), rate, low, high.
+    Columns: the grouping, instrument, step, n, of (all that are due), rate, low, high. No rows where the
+    records do not say when they end: nobody can be called due.
     """
     keys = [*tally.header.by, "instrument"]
     by = list(tally.header.by)
-    table = tally.flow[tally.flow["step"] == "measured"]
+    table = tally.flow[(tally.flow["step"] == "measured") & (tally.header.as_of != NO_END)]
     groups = table[keys].drop_duplicates()
     # Protection leaves one row without a number where even the number of those who started is hidden.
     cells = table[table["n"].notna()]

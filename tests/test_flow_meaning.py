@@ -107,3 +107,14 @@ def test_the_order_of_patients_changes_no_count() -> None:
     )
     plan = plan_for(Settings(), CRITERIA)
     assert study_of(rows, plan).flow().equals(study_of(again, plan).flow())
+
+
+def test_nobody_is_due_where_the_records_do_not_say_when_they_end() -> None:
+    rows = Rows().add("A", IV6, phq9="0:20 3:15 31:8").add("B", "0 4", phq9="0:18 4:12")
+    study = study_of(rows, plan_for(Settings(), ["phq9_response50"]))
+    flow = study.flow()
+    due = flow[flow["step"] == "due"]
+    assert due[["reason", "n"]].to_numpy().tolist() == [["no_cut_day", 2]]
+    # B may still be in treatment: counting B among those who did not reach session 3 would be wrong.
+    assert study.retention().empty
+    assert study.measured().empty

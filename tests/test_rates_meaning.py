@@ -9,7 +9,8 @@ from datetime import date
 from typing import Any
 
 import pytest
-from small_cohorts import Answer, Judge, Rows, by_package, by_reference
+from reference import Settings
+from small_cohorts import Answer, Judge, Rows, by_package, by_reference, plan_for, study_of
 
 IV6 = "0 3 7 10 14 17"
 RESPONSE, REMISSION = "phq9_response50", "phq9_remission_lt5"
@@ -380,3 +381,19 @@ def test_protocol_none_is_judged_by_week_only(judge: Judge) -> None:
     assert judge(rows, "session", RESPONSE, as_of=LATE, everyone="none") == {}
     assert judge(rows, "end", RESPONSE, as_of=LATE, everyone="none") == {}
     assert judge(rows, "week", RESPONSE, as_of=LATE, everyone="none", weeks=(4,)) == {"4": ("yes", "met")}
+
+
+@pytest.mark.parametrize("by", [None, "route", "protocol"])
+def test_protocol_none_has_no_end_whatever_the_grouping(by: str | None) -> None:
+    study = study_of(
+        one("0 200", "0:20 28:9"), plan_for(Settings(everyone="none"), [RESPONSE], complete=True)
+    )
+    end = study.rates(at="end", by=by, analysis="nri")
+    assert end[["point", "reason"]].to_numpy().tolist() == [["", "judged_by_week_only"]]
+
+
+@pytest.mark.parametrize("level", [0, 1, 95])
+def test_a_level_of_no_confidence_is_refused(level: float) -> None:
+    study = study_of(one(IV6, "0:20"), plan_for(Settings(), [RESPONSE], complete=True))
+    with pytest.raises(ValueError, match="level must lie between 0 and 1"):
+        study.rates(at="end", level=level)
