@@ -167,7 +167,9 @@ def init(inputs: tuple[str, ...], more: tuple[str, ...], out: str, force: bool, 
         click.echo(text, nl=False)
         return DONE
     try:
-        with Path(out).open("w" if force else "x", encoding="utf-8") as file:
+        # An empty file holds nothing to lose: the shell has made it where output is sent there with `>`.
+        empty = Path(out).is_file() and not Path(out).stat().st_size
+        with Path(out).open("w" if force or empty else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         return _say(

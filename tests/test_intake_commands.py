@@ -248,6 +248,14 @@ def test_init_maps_drops_or_asks_about_every_header(tmp_path: Path) -> None:
     parse_plan(text)
 
 
+def test_init_fills_the_empty_file_a_shell_has_made_for_it(here: Path) -> None:
+    # `ketaoutcomes init --from in.csv > plan.toml`: the shell makes the file before the command begins.
+    (here / "plan.toml").touch()
+    assert run("init", "--from", "in.csv") == 0
+    parse_plan((here / "plan.toml").read_text())
+    assert run("init", "--from", "in.csv") == 6
+
+
 def test_init_declares_what_a_refusal_would_ask_for(tmp_path: Path) -> None:
     path = tmp_path / "clinic.csv"
     path.write_bytes("Report of März\nPatID;Tag;Dosis;PHQ-9\n1;0;0,5;18\n2;0;0,5;18\n".encode("latin-1"))
