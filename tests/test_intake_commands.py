@@ -248,6 +248,43 @@ def test_init_maps_drops_or_asks_about_every_header(tmp_path: Path) -> None:
     parse_plan(text)
 
 
+def numbered(stem: str, items: int) -> bytes:
+    """A file whose items are called PHQ1 to PHQ9: the last like the instrument itself."""
+    names = ",".join(f"{stem}{i + 1}" for i in range(items))
+    return f"patient,day,dose,unit,route,{names}\na,0,0.5,mg/kg,iv{',1' * items}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("stem", "items", "meant"),
+    [("PHQ", 9, "phq9"), ("phq_", 8, "phq8"), ("GAD-", 7, "gad7"), ("PCL", 20, "pcl5"), ("PHQ", 4, None)],
+)
+def test_an_item_called_like_an_instrument_is_not_taken_for_its_total(
+    stem: str, items: int, meant: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(numbered(stem, items))
+    columns = tomllib.loads(suggest_plan(path))["columns"]
+    mapped = {name: source for name, source in columns.items() if name.startswith(("phq", "gad", "pcl"))}
+    assert mapped == {f"{meant}_{i + 1}": f"{stem}{i + 1}" for i in range(items) if meant}
+
+
+@pytest.mark.parametrize(("stem", "items"), [("PHQ", 9), ("gad", 7), ("PCL", 20), ("HAMD", 17), ("phq", 10)])
+def test_numbered_columns_are_refused_with_the_lines_to_write(stem: str, items: int, tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(numbered(stem, items))
+    with pytest.raises(InputRefused, match=f"write .* = .{stem}") as refused:
+        ko.read(path, plan_of(""))
+    assert set(refused.value.problems["rule"]) == {"G13"}
+
+
+def test_numbered_items_are_read_once_the_plan_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(numbered("PHQ", 9))
+    items = "\n".join(f'phq9_{i} = "PHQ{i}"' for i in range(1, 10))
+    assert ko.read(path, plan_of(items)).scores["score"].tolist() == [9]
+    assert ko.read(path, plan_of('phq9 = "PHQ9"\ndrop = ["PHQ8"]')).scores["score"].tolist() == [1]
+
+
 def test_init_fills_the_empty_file_a_shell_has_made_for_it(here: Path) -> None:
     # `ketaoutcomes init --from in.csv > plan.toml`: the shell makes the file before the command begins.
     (here / "plan.toml").touch()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ KEYS = ("patient", "day", "date")
 PEOPLE_ONLY = tuple(name for name in NAMES["people"] if name not in (*KEYS, "site", "weight_kg"))
 DOSE_MARKS = ("dose", "route")
 _ITEM = re.compile(r"(.+)_([1-9][0-9]?)")
+_NUMBER_AT_END = re.compile("[0-9]+$")
 INHERITED = {
     "doses": (
         "day",
@@ -91,6 +93,7 @@ def lay_out(header: Header, file: str, plan: Plan, found: Findings) -> Layout:
     columns = plan.columns
     resolver = _Resolver(header, file, plan)
     base = resolver.base()
+    _check_totals(base, resolver, file, found)
     keep = resolver.keep(columns.keep)
     views = list(resolver.entries(base, found))
     rest = tuple(
@@ -185,6 +188,52 @@ class _Resolver:
             if name in base and name not in fields and not (name in ("day", "date") and dated):
                 fields[name] = base[name]
         return fields
+
+
+def numbered_items(
+    names: Collection[str], instruments: Mapping[str, Instrument]
+) -> dict[str, tuple[str, int]]:
+    """Columns numbered in a row of which one bears an instrument's name: items, not totals.
+
+    For each such name the instrument whose items they are ("" where no instrument has so many) and the
+    item's number.
+
+    >>> from ketaoutcomes.definitions import load
+    >>> found = numbered_items(["id", *(f"phq_{i}" for i in range(1, 10))], load().instruments)
+    >>> found["phq_9"], found["phq_8"], "id" in found
+    (('phq9', 9), ('phq9', 8), False)
+    """
+    bare = {re.sub("[^a-z0-9]", "", name): name for name in names}
+    found: dict[str, tuple[str, int]] = {}
+    stems = {_NUMBER_AT_END.sub("", one.replace("_", "")) for one in instruments if one[-1].isdigit()}
+    for stem in sorted(stems):
+        last = next(k for k in itertools.count(1) if f"{stem}{k}" not in bare) - 1
+        own = [one for one in instruments.values() if _NUMBER_AT_END.sub("", one.id.replace("_", "")) == stem]
+        if last < 2 or not any(one.id.replace("_", "") in bare for one in own):
+            continue
+        whose = next((one.id for one in own if one.items == last), "")
+        found |= {bare[f"{stem}{k}"]: (whose, k) for k in range(1, last + 1)}
+    return found
+
+
+def _check_totals(base: Mapping[str, Given], resolver: _Resolver, file: str, found: Findings) -> None:
+    """Refuse to take the last of some numbered items (PHQ1 to PHQ9) for a total because of its name."""
+    header = resolver.header
+    names = {name: at for at, name in enumerate(header.names) if name and name not in resolver.dropped}
+    items = numbered_items(names, resolver.instruments)
+    stated = set(resolver.columns.fields)
+    wrong = [
+        name for name in resolver.instruments
+        if name in base and name not in stated and header.names[base[name].position or 0] in items
+    ]  # fmt: skip
+    if not wrong:
+        return
+    whose = [(f"{one}_{k}", header.show(names[name])) for name, (one, k) in items.items() if one]
+    lines = ", ".join(f'{ours} = "{theirs}"' for ours, theirs in whose)
+    meant = f"if they are items, write under [columns]: {lines}; if not" if lines else "if they are not items"
+    totals = ", ".join(f'{name} = "{base[name].name}"' for name in wrong)
+    message = f"has numbered columns of which one is called like a total; {meant}, write {totals}"
+    found.refuse(file, Stop("G13", message, column=base[wrong[0]].name))
 
 
 def near_names(absent: Collection[str], header: Header) -> str:

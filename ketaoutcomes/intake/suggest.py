@@ -17,12 +17,14 @@ from ketaoutcomes.intake.findings import Findings, Stop
 from ketaoutcomes.intake.grid import Grid, read_grid
 from ketaoutcomes.intake.guard import identifier_in
 from ketaoutcomes.intake.header import normal
-from ketaoutcomes.intake.layout import DOSE_MARKS, KEYS
+from ketaoutcomes.intake.layout import DOSE_MARKS, KEYS, numbered_items
 from ketaoutcomes.intake.sources import SourceFile, names_of, open_files
 from ketaoutcomes.plan import ROUTES, Columns, default_plan_text
 from ketaoutcomes.plan.columns import NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ketaoutcomes.definitions import Definitions
 
 MOST_WORDS = 12
@@ -131,27 +133,34 @@ def _open(source: SourceFile) -> tuple[Grid, dict[str, str]]:
 
 def _draft(grid: Grid, settings: dict[str, str], definitions: Definitions) -> _Draft:
     draft = _Draft(grid.file, dict(settings))
+    kept = [_bare(raw) for raw in grid.header.raw if normal(raw) and not identifier_in(raw)]
+    items = numbered_items(kept, definitions.instruments)
     for position, raw in enumerate(grid.header.raw):
         if not normal(raw):
             continue
         if identifier_in(raw):
             draft.drop.append(raw)
         else:
-            _place(draft, grid, position, raw, definitions)
+            _place(draft, grid, position, definitions, items)
     _settle(draft, grid, definitions)
     return draft
 
 
-def _place(draft: _Draft, grid: Grid, position: int, raw: str, definitions: Definitions) -> None:
-    """Map one header, or ask about it."""
+def _place(
+    draft: _Draft, grid: Grid, position: int, definitions: Definitions, items: Mapping[str, tuple[str, int]]
+) -> None:
+    """Map one header, or ask about it. `items` are the columns `numbered_items` tells of."""
+    raw = grid.header.raw[position]
     name = _bare(raw)
     words = [texts.cleaned(text) for text in grid.columns[position].texts]
     kind = next((kind for kind, pattern in _WORDS.items() if re.fullmatch(pattern, name)), None)
-    scored = _scored(name, definitions)
+    scored = "_".join(map(str, items[name])) if name in items else _scored(name, definitions)
     ours = name if any(name in names for names in NAMES.values()) else None
     ours = ours or next((o for o, pattern in _ALIKE.items() if re.fullmatch(pattern, name)), None)
     if scored == "beyond":
         draft.drop.append(raw)
+    elif name in items and not items[name][0]:
+        draft.asked.append(f"# {_toml(raw)}: an item of which instrument? Map it, or list it under drop")
     elif scored and scored not in draft.fields:
         draft.fields[scored] = _toml(raw)
     elif kind is not None and ours not in ("date", "day"):
