@@ -248,26 +248,55 @@ class _Placing:
 
     def _among_groups(self, hide: Array, i: int) -> Array:
         """Groups to hide so that the total minus the groups shown tells nothing small about the others."""
-        hide = hide | ~self._total_shown(i, self.at)
+        total_shown = self._total_shown(i, self.at)
+        hide = hide | ~total_shown
         of = self.margin.parents[i][1]
         beside = self.beside[self.web.totals[i, self.beside] >= 0]
         for block in (np.flatnonzero(of == p) for p in np.unique(of)):
             # A fact hidden in every group of the block says nothing about any of them.
             known = beside[self.margin.shown[np.ix_(beside, block)].any(axis=1)]
             hide[block] |= ~self.margin.shown[np.ix_(known, block)].all(axis=0)
-            self._widen(hide, block, known)
+            if total_shown[block].all():
+                self._widen(hide, block, known)
         return hide
 
     def _widen(self, hide: Array, block: Array, known: Array) -> None:
         """Hide the smallest shown group until the hidden ones together are safe; at worst all of them."""
-        while hide[block].any() and not hide[block].all():
-            if self._safe_together(block[hide[block]], known):
+        told = self._told()
+        while hide[block].any():
+            every = hide[block].all()
+            unknown = block[hide[block] & ~told[block]]
+            safe = every or self._safe_together(block[hide[block]], known)
+            if safe and (not len(unknown) or (every and len(unknown) == len(block))):
+                return
+            if safe and self._safe_together(unknown, known):
+                return
+            if every:
+                self._withdraw_tellers(block)
                 return
             candidates = block[~hide[block] & (self.value[block] > 0)]
             if not len(candidates):
                 hide[block] = True
                 return
             hide[candidates[np.argmin(self.value[candidates])]] = True
+
+    def _told(self) -> Array:
+        """Groups where this fact is none and a linked one is shown as none: it is known all the same."""
+        linked = np.flatnonzero(self.web.pair[self.at])
+        told = self.margin.shown[linked] & (self.margin.value[linked] == 0) & (self.value == 0)
+        result: Array = told.any(axis=0)
+        return result
+
+    def _withdraw_tellers(self, block: Array) -> None:
+        """Hide, in all groups of one total, linked facts that tell where there is none, and their needers."""
+        linked = np.flatnonzero(self.web.pair[self.at])
+        none = (self.margin.value[np.ix_(linked, block)] == 0) & (self.value[block] == 0)
+        telling = none & self.margin.shown[np.ix_(linked, block)]
+        rows = set(linked[telling.any(axis=1)].tolist())
+        while rows:
+            self.margin.shown[np.ix_(sorted(rows), block)] = False
+            needing = np.isin(self.web.needs, list(rows)) | np.isin(self.web.held, list(rows))
+            rows = set(np.flatnonzero(needing & self.margin.shown[:, block].any(axis=1)).tolist())
 
     def _safe_together(self, hidden: Array, known: Array) -> bool:
         """Whether nothing small can be computed about some hidden groups taken together."""
