@@ -82,11 +82,12 @@ class Yardstick:
         return np.array([none if value is None else value for value in values], dtype=np.int32)
 
 
-def yardstick(doses: Doses, stated: Sequence[str | None], plan: Plan) -> Yardstick:
+def yardstick(doses: Doses, stated: Array, names: Sequence[str], plan: Plan) -> Yardstick:
     """How each patient's courses find their protocol: as stated for the patient, else by route.
 
-    `stated` is `people.protocol`, one entry per patient. Raises `PlanError` with the line to write where a
-    route has no protocol, or a stated protocol is not defined.
+    `stated` is `people.protocol`, a code into `names` for every patient, -1 where blank. Raises `PlanError`
+    where a stated protocol is not defined. A route without a protocol is no fault until a course begins
+    with it (`find_courses`).
     """
     wanted: list[str] = []
 
@@ -96,14 +97,12 @@ def yardstick(doses: Doses, stated: Sequence[str | None], plan: Plan) -> Yardsti
         return wanted.index(name)
 
     everyone = plan.protocol.get("all")
-    uniques = sorted({name for name in stated if name})
+    uniques = sorted({name for name in names if name})
     named = {name: number(name) for name in uniques}
-    by_patient = np.array([named[name] if name else -1 for name in stated], dtype=np.int16)
-    used = (
-        np.unique(doses.route[by_patient[doses.patient] < 0])
-        if len(doses.patient)
-        else np.array([], dtype=int)
-    )
+    lookup = np.array([named.get(name, -1) for name in names] + [-1], dtype=np.int16)
+    by_patient = lookup[stated]
+    unstated = doses.route[by_patient[doses.patient] < 0] if uniques else doses.route
+    used = np.flatnonzero(np.bincount(unstated + np.int16(1))) - 1
     by_route = np.full(len(doses.routes) + 1, -1, dtype=np.int16)
     mistakes = []
     if any(name not in plan.definitions.protocols for name in uniques):
@@ -112,10 +111,8 @@ def yardstick(doses: Doses, stated: Sequence[str | None], plan: Plan) -> Yardsti
     for code in used:
         route = doses.routes[code] if code >= 0 else ""
         name = everyone or plan.protocol.get(route, "")
-        if not name:
-            mistakes.append(_no_protocol(route))
-            continue
-        by_route[code] = number(name)
+        if name:
+            by_route[code] = number(name)
     if mistakes:
         raise PlanError(lines=mistakes)
     listed = list(plan.protocol)
@@ -139,17 +136,24 @@ def _no_protocol(route: str) -> str:
 
 def dose_days(doses: Doses, cut: Array) -> DoseDays:
     """One row per patient and dose day up to each patient's last day on record (`cut`)."""
-    rows = np.arange(len(doses.patient))
-    late = doses.day > cut[doses.patient]
-    if late.any():
-        rows = rows[~late]
-    patient, day = doses.patient[rows], doses.day[rows]
-    fresh = np.ones(len(rows), dtype=bool)
-    fresh[1:] = (patient[1:] != patient[:-1]) | (day[1:] != day[:-1])
-    end = day + doses.days[rows] - 1
+    patient, day, end = doses.patient, doses.day, doses.day + doses.days - np.int32(1)
+    late = day > cut.take(patient)
+    rows = np.flatnonzero(~late) if late.any() else np.arange(len(day))
+    if len(rows) < len(day):
+        patient, day, end = patient.take(rows), day.take(rows), end.take(rows)
+    fresh = _begins(patient)
+    fresh[1:] |= day[1:] != day[:-1]
     starts = np.flatnonzero(fresh)
-    end = np.maximum.reduceat(end, starts) if len(starts) < len(rows) else end
-    return DoseDays(patient[starts], day[starts], end.astype(np.int32), rows[starts])
+    if len(starts) == len(rows):
+        return DoseDays(patient, day, end, rows)
+    return DoseDays(patient[starts], day[starts], np.maximum.reduceat(end, starts), rows[starts])
+
+
+def _begins(patient: Array) -> NDArray[np.bool_]:
+    """Which sorted rows are the first of their patient."""
+    first = np.ones(len(patient), dtype=bool)
+    np.not_equal(patient[1:], patient[:-1], out=first[1:])
+    return first
 
 
 def find_courses(days: DoseDays, doses: Doses, rule: Yardstick, observed_from: Array) -> Courses:
@@ -157,11 +161,11 @@ def find_courses(days: DoseDays, doses: Doses, rule: Yardstick, observed_from: A
 
     A gap runs from the last day any earlier dose of the course covers. Which gap is too long depends on
     the course's protocol, which may change with the route of its first dose: the gaps that depend on it
-    are settled in order, course by course.
+    are settled in order, course by course. Raises `PlanError` with the line to write where the route of a
+    course's first dose has no protocol.
     """
     n = len(days.patient)
-    new_patient = np.ones(n, dtype=bool)
-    new_patient[1:] = days.patient[1:] != days.patient[:-1]
+    new_patient = _begins(days.patient)
     covered = _running_end(days, new_patient)
     gap = np.full(n, 0, dtype=np.int64)
     gap[1:] = days.day[1:].astype(np.int64) - covered[:-1]
@@ -170,6 +174,7 @@ def find_courses(days: DoseDays, doses: Doses, rule: Yardstick, observed_from: A
     while True:
         starts = np.flatnonzero(opens)
         protocol = _protocol_of(starts, days, doses, rule)
+        _refuse_unknown(protocol, doses.route[days.row[starts]], doses.routes)
         course = np.cumsum(opens) - 1
         too_long = ~opens & (gap > limits[protocol[course]]) if n else opens
         if not too_long.any():
@@ -180,6 +185,12 @@ def find_courses(days: DoseDays, doses: Doses, rule: Yardstick, observed_from: A
         opens = opens.copy()
         opens[hits[first_hit]] = True
     return _describe(starts, protocol, days, doses, rule, covered, observed_from)
+
+
+def _refuse_unknown(protocol: Array, route: Array, routes: Sequence[str]) -> None:
+    without = np.unique(route[protocol < 0])
+    if len(without):
+        raise PlanError(lines=[_no_protocol(routes[code] if code >= 0 else "") for code in without])
 
 
 def _running_end(days: DoseDays, new_patient: Array) -> NDArray[np.int64]:
@@ -229,8 +240,7 @@ def _describe(
 ) -> Courses:
     stops = np.append(starts[1:], len(days.patient)).astype(np.int64)[: len(starts)]
     patient, first = days.patient[starts], days.day[starts]
-    fresh = np.ones(len(starts), dtype=bool)
-    fresh[1:] = patient[1:] != patient[:-1]
+    fresh = _begins(patient)
     index = np.arange(len(starts))
     number = index - np.maximum.accumulate(np.where(fresh, index, 0)) + 1
     next_first = np.full(len(starts), NEVER, dtype=np.int32)
@@ -324,8 +334,7 @@ def baselines(
 def _count_within(patient: Array, yes: Array) -> NDArray[np.int32]:
     """Running count of yes within each patient; 0 where no."""
     total = np.cumsum(yes)
-    fresh = np.ones(len(patient), dtype=bool)
-    fresh[1:] = patient[1:] != patient[:-1]
+    fresh = _begins(patient)
     before = np.maximum.accumulate(np.where(fresh, total - yes, 0)) if len(patient) else total
     return np.where(yes, total - before, 0).astype(np.int32)
 

@@ -52,11 +52,15 @@ class Rows:
     def __len__(self) -> int:
         return len(self.position)
 
+    def at(self, index: Array) -> Rows:
+        """The rows at some places of these, ascending."""
+        if len(index) == len(self):
+            return self
+        return Rows(self.position.take(index), self.patient.take(index), self.day.take(index))
+
     def only(self, keep: Array) -> Rows:
         """Some of the rows, in the same order."""
-        if keep.all():
-            return self
-        return Rows(self.position[keep], self.patient[keep], self.day[keep])
+        return self.at(np.flatnonzero(keep))
 
     def firsts(self, patients: int) -> NDArray[np.int32]:
         """Each patient's first day here, BLANK_DAY where there is none."""
@@ -101,7 +105,7 @@ class Reader:
         by_identity: dict[int, str] = {}
         for name, frame in self.frames.items():
             twin = by_identity.setdefault(id(frame), name)
-            coded[name] = coded[twin] if twin in coded else text_codes(frame["patient"])
+            coded[name] = coded[twin] if twin in coded else text_codes(_present(frame["patient"]))
         every = coded["doses"][1]
         if any(labels != every for _, labels in coded.values()):
             every = tuple(sorted(set().union(*(labels for _, labels in coded.values()))))
@@ -165,9 +169,9 @@ class Reader:
             self.found.rows(frame, "doses", wrong & self.fine["doses"], "dose", "D15", "quarantined")
             amount = np.where(wrong, np.nan, amount)
         amount = amount.take(rows.position)
-        dosed = amount != 0
-        self.found.count("doses", "doses", "not given", "amount 0", len(rows) - int(dosed.sum()))
-        return rows.only(dosed), amount[dosed]
+        dosed = np.flatnonzero(amount)  # blank is not zero
+        self.found.count("doses", "doses", "not given", "amount 0", len(rows) - len(dosed))
+        return rows.at(dosed), amount.take(dosed)
 
     def _origin(self, given: Rows) -> NDArray[np.int32] | None:
         """Each patient's day 0 on the calendar: the first dose, else the first record. None when undated."""
@@ -375,10 +379,17 @@ def _wrong_items(instrument: Instrument, got: int) -> str:
     )
 
 
+def _present(column: pd.Series[Any]) -> pd.Series[Any]:
+    """A column without categories that no row has: people whose every row was filtered out are not there."""
+    return column.cat.remove_unused_categories() if isinstance(column.dtype, pd.CategoricalDtype) else column
+
+
 def _whole_days(column: pd.Series[Any], kind: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Days as whole numbers (dates: since 1970), 0 and marked in the mask where a cell is none."""
     if kind == "date":
         stamps = pd.to_datetime(column, errors="coerce")
+        if isinstance(stamps.dtype, pd.DatetimeTZDtype):
+            stamps = stamps.dt.tz_localize(None)  # the date as written is the day, wherever it was written
         blank = stamps.isna().to_numpy()
         days = stamps.to_numpy(dtype="datetime64[D]").astype(np.int64)
         return (np.where(blank, 0, days) if blank.any() else days), blank
