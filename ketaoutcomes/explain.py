@@ -43,8 +43,13 @@ def _rule(rule: Rule) -> str:
 
 def _criterion(criterion: Criterion) -> str:
     against = "compared with baseline" if criterion.uses_baseline else "judged on the score alone"
+    numbers = " and ".join(str(number) for number in (criterion.value, criterion.limit) if number is not None)
     return "\n".join(
-        [f"{criterion.name}: {criterion.title}", f"  {against}", _wrapped(f"Source: {criterion.cite}", "  ")]
+        [
+            f"{criterion.name}: {criterion.title}",
+            f"  {against}; rule {criterion.rule}, {numbers}",
+            _wrapped(f"Source: {criterion.cite}", "  "),
+        ]
     )
 
 
@@ -53,7 +58,11 @@ def _instrument(instrument: Instrument) -> str:
     if instrument.items:
         lines.append(f"  {instrument.items} items, each {instrument.item_low} to {instrument.item_high}")
     lines.append(f"  total {instrument.low} to {instrument.high}; {instrument.worse} is worse")
-    lines.append(f"  up to {instrument.max_missing} blank items are replaced by the mean of those answered")
+    if instrument.max_missing:
+        blank = f"up to {instrument.max_missing} blank items are replaced by the mean of those answered"
+    else:
+        blank = "a form with a blank item has no total"
+    lines.append(f"  {blank}")
     if instrument.gate is not None:
         lines.append(f"  judged from a baseline of {instrument.gate}")
     lines += [f"  {band.name}: {band.low} to {band.high}" for band in instrument.bands]
