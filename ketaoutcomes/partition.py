@@ -157,7 +157,7 @@ def good_time_summary(tally: Tally) -> GoodTimeSummary:
         levels=_levels(tally, partition, by),
         accounts=_accounts(tally, by),
         unjudged=_unjudged(tally, by),
-        rules=_rules(plan, tally.header.basis),
+        rules=rules_of(plan, tally.header.basis),
         by=tuple(by),
         as_of=tally.header.as_of,
     )
@@ -321,7 +321,7 @@ def _unjudged(tally: Tally, by: Sequence[str]) -> pd.DataFrame:
     return frame[[*keys, "reason", "n", "of", "mend"]]
 
 
-def _rules(plan: Mapping[str, Any], basis: str) -> pd.DataFrame:
+def rules_of(plan: Mapping[str, Any], basis: str) -> pd.DataFrame:
     """Basis, level, fraction, clock, windows and carry of every protocol: they stand beside every number."""
     chosen = plan["good_time"]
     rows = []

@@ -29,6 +29,10 @@ def report_tallies(study: Study, *, audience: str) -> dict[str, Tally]:
     }
     if study.has_sites:
         tallies["by_site"] = study.tally(by="site", at="end", kind="current", tables=tables)
+    if study.as_of != "none":
+        tallies["good_time"] = study.tally(at="end", tables=("good_time",))
+        if study.has_sites:
+            tallies["good_time_by_site"] = study.tally(by="site", at="end", tables=("good_time",))
     if audience == INTERNAL:
         return tallies
     return dict(zip(tallies, protect(list(tallies.values()), study.plan.report.profile), strict=True))

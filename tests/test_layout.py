@@ -13,10 +13,10 @@ PACKAGE = Path(ketaoutcomes.__file__).parent
 # Each room may import rooms to its left, never to its right.
 ORDER = [
     "tables", "definitions", "plan", "estimates", "coding", "assembly", "frames", "cohort", "intake",
-    "simulate", "courses", "windows", "outcomes", "patients", "adequacy", "exposure", "good_time", "tallies",
-    "counting", "good_time_counts", "disclosure", "results", "partition", "curve_results", "wording",
-    "figures", "good_time_figures", "course_figures", "report", "histories", "study", "published", "explain",
-    "commands", "cli",
+    "simulate", "courses", "windows", "outcomes", "patients", "standing", "adequacy", "exposure",
+    "good_time", "tallies", "counting", "good_time_counts", "good_time_cells", "disclosure", "results",
+    "partition", "curve_results", "wording", "figures", "good_time_figures", "course_figures", "report",
+    "histories", "study", "published", "explain", "commands", "cli",
 ]  # fmt: skip
 
 

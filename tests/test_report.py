@@ -28,6 +28,8 @@ def tallies(study: ko.Study) -> dict[str, Tally]:
         "by_protocol": study.tally(by="protocol", at=("session", "end"), kind="current"),
         "overall": study.tally(at=("week", "end", "month"), kind="current"),
         "by_site": study.tally(by="site", at="end", kind="current"),
+        "good_time": study.tally(at="end", tables=("good_time",)),
+        "good_time_by_site": study.tally(by="site", at="end", tables=("good_time",)),
     }
     return dict(zip(raw, protect(list(raw.values())), strict=True))
 
@@ -118,6 +120,59 @@ def test_the_order_of_rows_changes_no_byte(folder: Path, frames: Any, tmp_path: 
     again = ko.Study(ko.Cohort.from_frames(*shuffled))
     report.write(tmp_path / "report", tallies=tallies(again), plan=again.plan, meta=meta(again))
     assert held(tmp_path / "report") == held(folder)
+
+
+def test_good_time_opens_with_failures_and_harm_and_carries_its_caution(folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    section = page[page.index('id="good-time"') : page.index('id="stayed"')]
+    opening = [
+        section.index(words) for words in ("are not known", "got worse", "Item 9", "Describes exposure")
+    ]
+    assert opening == sorted(opening)
+    assert opening[-1] < section.index("<h3>")  # before anything about exposure
+    assert (
+        "Not a reason to raise, prolong or stop a dose; worsening, side effects and safety come first"
+        in section
+    )
+    assert "No study has validated these windows." in section
+    assert "Some later responses are expected even if dose makes no difference." in section
+    assert "median days to level" in section
+    assert "Basis: " in section
+
+
+def test_good_time_tells_the_same_numbers_as_the_study(folder: Path, study: ko.Study) -> None:
+    tables = json.loads((folder / "results.json").read_text())["tables"]
+    groups = {(row[0], row[1]): row[2] for row in tables["good_time_groups"]["rows"]}
+    summary = study.good_time_summary()
+    for row in summary.groups.itertuples(index=False):
+        assert groups[row.period, row.group] in (row.n, None)
+    shown = [n for n in groups.values() if n is not None]
+    assert shown
+    assert not [n for n in shown if 1 <= n <= 10]
+    names = tables["good_time_standing"]["columns"]
+    standing = [dict(zip(names, row, strict=True)) for row in tables["good_time_standing"]["rows"]]
+    occupied = study.all_started(days=[60]).iloc[0]
+    (by_60,) = (row for row in standing if (row["day"], row["state"]) == (60, "all_started"))
+    assert by_60["rate"] == pytest.approx(occupied["share"], abs=0.03)  # mature courses, of all who started
+
+
+def test_a_few_patients_leave_nothing_of_good_time_but_words(frames: Any, tmp_path: Path) -> None:
+    few = sorted(set(frames[0]["patient"]))[:25]
+    small = ko.Study(ko.Cohort.from_frames(*(frame[frame["patient"].isin(few)] for frame in frames)))
+    small.report(tmp_path / "shared")
+    tables = json.loads((tmp_path / "shared" / "results.json").read_text())["tables"]
+    rows = [
+        row
+        for name, table in tables.items()
+        if name.startswith("good_time") and name != "good_time_rules"
+        for row in table["rows"]
+    ]
+    told = [value for row in rows for value in row if isinstance(value, int) and 1 <= value <= 10]
+    assert told == []
+    page = (tmp_path / "shared" / "report.html").read_text()
+    assert "Describes exposure, not cause" in page
+    small.report(tmp_path / "internal", audience="internal")
+    assert "Describes exposure, not cause" in (tmp_path / "internal" / "report.html").read_text()
 
 
 OTHER = """

@@ -24,6 +24,9 @@ difference or sum is one; 0 may be shown. `docs/disclosure.md` says how, and wha
   `variable:median`, the number standing in `n` (see `moments`). Where the people behind it are hidden, all
   four are NaN.
 - `transitions`: empty, until something published is made of them.
+
+A Tally of good time (`tables=("good_time",)`) holds the cells of `ketaoutcomes.good_time_cells`, joined until
+none is small, and the median days to the level (`ketaoutcomes.disclosure.good_time`).
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from typing import TYPE_CHECKING
 
 from ketaoutcomes.disclosure.choose import choose
 from ketaoutcomes.disclosure.facts import DisclosureError, margins
+from ketaoutcomes.disclosure.good_time import protect_good_time
 from ketaoutcomes.disclosure.links import logic
 from ketaoutcomes.disclosure.rewrite import PERMITS, STATISTICS, moments, rewrite, rounded
 
@@ -88,6 +92,19 @@ def protect(tallies: Sequence[Tally], profile: str = "cms11") -> list[Tally]:
         )
     if len({(tally.header.plan, tally.header.as_of) for tally in tallies}) > 1:
         raise DisclosureError("the Tallies of one report must share their plan and their as-of day")
+    if not tallies:
+        return []
+    plain = [tally for tally in tallies if not tally.header.basis]
+    done = iter(_protected(plain, profile))
+    shown = [tally if tally.header.basis else next(done) for tally in tallies]
+    of_good_time = [tally for tally in tallies if tally.header.basis]
+    beside = [tally for tally in shown if not tally.header.basis]
+    last = iter(protect_good_time(of_good_time, beside, profile, LARGEST_SMALL[profile]))
+    return [next(last) if tally.header.basis else tally for tally in shown]
+
+
+def _protected(tallies: Sequence[Tally], profile: str) -> list[Tally]:
+    """Tallies without good time, together."""
     if not tallies:
         return []
     found = margins(tallies)

@@ -1,17 +1,18 @@
-"""Small numbers in good time: partitions of the same people, joined until no cell and no difference is small.
+"""Small numbers in good time: partitions of the same people, joined until nothing in them is small.
 
-Good time counts everyone eligible several times over: in the partition, by where mature courses stood, by state
-on named days, by harm. Each of these is shown whole, at the finest level at which every cell is 0 or more than
-the threshold, or not at all; nothing is hidden cell by cell. Two partitions of the same people also tell how
-many stand in one set and not in another that holds it (nobody leaves a response, nobody reaches a level twice),
-so a level is taken only where each such difference, with every partition taken before and with what the rest
-of the report shows, is 0 or more than the threshold. Daily moves are not published: a move of a single day is
-nearly a person.
+Good time counts everyone eligible several times over: in the partition, by where mature courses stood, by
+state on named days, by harm. Each of these is shown whole, at the finest level at which every cell is 0 or
+more than the threshold, or not at all; nothing is hidden cell by cell. Two partitions of the same people also
+tell how many stand in one set and not in another that holds it (nobody leaves a response, nobody reaches a
+level twice), so a level is taken only where each such difference, with every partition taken before and with
+what the rest of the report shows, is 0 or more than the threshold. Daily moves are not published: a move of a
+single day is nearly a person.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.disclosure.ladders import LEVELS, NOT_DUE, OTHERS, SITES, WHO_MAY_RESPOND, meets
-from ketaoutcomes.disclosure.rewrite import STATISTICS, rounded
+from ketaoutcomes.disclosure.facts import DisclosureError
+from ketaoutcomes.disclosure.ladders import FINE, LEVELS, NOT_DUE, OTHERS, SITES, WHO_MAY_RESPOND, meets
+from ketaoutcomes.disclosure.rewrite import ROUND_TO, STATISTICS, moments, rounded
 from ketaoutcomes.good_time_cells import APART, JOIN, KINDS, SITUATION, TOGETHER, cells
 from ketaoutcomes.tallies import typed
 
@@ -50,7 +52,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Elsewhere:
-    """What the rest of the report shows of the same people: numbers of those eligible, due, scored and met."""
+    """What the rest of the report shows of the same people: those eligible, due, scored and met."""
 
     eligible: float
     due: float
@@ -67,8 +69,11 @@ def protect_good_time(
     Of everyone (grouped by nothing): the cells of `good_time_cells`. By site: who is not evaluable, and the
     median days to the level. Other groupings hold nothing.
     """
-    # Beside numbers rounded to 5 a difference is known to 5 only.
-    limit = largest_small + (5 if profile == "opensafely" else 0)
+    if any(not tally.points["criterion"].str.startswith("good_time:").all() for tally in tallies):
+        raise DisclosureError("count good time in a Tally of its own, or it cannot be protected")
+    # Beside rounded numbers a difference is only known as closely as they are.
+    slack = ROUND_TO if profile == "opensafely" else 0
+    limit = largest_small + slack
     everyone = next((tally for tally in tallies if not tally.header.by), None)
     chosen = _of_everyone(everyone, others, limit) if everyone is not None else []
     result = []
@@ -92,16 +97,19 @@ def protect_good_time(
 
 def _of_everyone(tally: Tally, others: Sequence[Tally], limit: int) -> list[Layer]:
     """The layers that may be shown, each at its finest safe level."""
-    fine = {
-        (str(row.kind), str(row.point), str(row.state)): int(row.n)
-        for row in cells(tally).itertuples(index=False)
+    table = cells(tally)
+    fine: dict[Key, int] = {
+        (str(kind), str(point), str(state)): int(n)
+        for kind, point, state, n in zip(
+            *(table[name] for name in ("kind", "point", "state", "n")), strict=True
+        )
     }
     if not fine:
         return []
     elsewhere = _elsewhere(others, str(tally.points["instrument"].iloc[0]))
     total = sum(n for (kind, _, _), n in fine.items() if kind == TOGETHER)
-    if elsewhere.eligible != total and limit <= 10:
-        return []  # the total itself is hidden elsewhere, or counts other people
+    if others and np.isnan(elsewhere.eligible):
+        return []  # the total itself is hidden elsewhere
     last = _last_day(tally)
     chosen: list[Layer] = []
     for kind in KINDS:
@@ -114,8 +122,8 @@ def _of_everyone(tally: Tally, others: Sequence[Tally], limit: int) -> list[Laye
                 layer = _layer(fine, kind, point, level, total, elsewhere)
                 if layer is not None and _safe(layer, [*chosen, *found], elsewhere, limit, last):
                     found.append(layer)
-            # All days at one level; where none suits all, the coarsest level keeps those it suits.
-            if len(found) == len(points) or (found and level is LEVELS[kind][-1]):
+            # All points at one level: the first that suits two of them, or at last one.
+            if len(found) >= min(2, len(points)) or (found and level is LEVELS[kind][-1]):
                 chosen += found
                 break
         if not chosen:
@@ -124,8 +132,6 @@ def _of_everyone(tally: Tally, others: Sequence[Tally], limit: int) -> list[Laye
 
 
 def _last_day(tally: Tally) -> int:
-    import json
-
     return int(json.loads(tally.header.plan)["good_time"]["calendar_days"][-1])
 
 
@@ -143,7 +149,7 @@ def _layer(
     if kind != TOGETHER:
         harm = kind in ("worse", "safety_item")
         rest = total - sum(own.values())
-        if harm and not elsewhere.due == sum(own.values()):
+        if harm and np.isnan(elsewhere.due):
             return None
         own[kind, point, NOT_DUE if harm else OTHERS] = int(rest)
     joined: dict[tuple[str, str], list[Key]] = {}
@@ -158,8 +164,6 @@ def _layer(
 
 def _possible(kind: str, point: str, own: dict[Key, int]) -> list[Key]:
     """Every fine cell there may be; a cell that nobody is in is published as 0, and is a part of others."""
-    from ketaoutcomes.disclosure.ladders import FINE
-
     places = [(at, state) for at, states in FINE[kind].items() for state in states]
     keys = [(kind, at or point, state) for at, state in places]
     return [*keys, *(key for key in own if key not in set(keys))]
@@ -243,8 +247,6 @@ def _rows(tally: Tally, chosen: Sequence[Layer]) -> pd.DataFrame:
 
 
 def _states(kind: str) -> list[str]:
-    from ketaoutcomes.disclosure.ladders import FINE
-
     return [state for states in FINE[kind].values() for state in states]
 
 
@@ -268,7 +270,7 @@ def _of_sites(tally: Tally, others: Sequence[Tally], limit: int) -> tuple[pd.Dat
     mature = table[[name for name in table if not str(name).startswith(APART)]].sum(axis=1).to_numpy()
     instrument = str(tally.points["instrument"].iloc[0]) if len(tally.points) else ""
     due, eligible = _by_site(others, instrument, [str(site) for site in table.index])
-    hide = _small(count, limit).any(axis=1) | ~(eligible == count.sum(axis=1)) | np.isnan(due)
+    hide = _small(count, limit).any(axis=1) | np.isnan(eligible) | np.isnan(due)
     hide |= _small(due - mature, limit)
     while hide.any() and not hide.all():
         if not _small(count[hide].sum(axis=0), limit).any() and hide.sum() > 1:
@@ -288,16 +290,14 @@ def _of_sites(tally: Tally, others: Sequence[Tally], limit: int) -> tuple[pd.Dat
 
 def _by_site(others: Sequence[Tally], instrument: str, sites: Sequence[str]) -> tuple[Array, Array]:
     """Per site, those due and those eligible as the rest of the report shows them; NaN where hidden."""
-    found: dict[str, Array] = {
-        step: np.full(len(sites), np.nan) for step in ("due", "eligible")
-    }
+    found: dict[str, Array] = {step: np.full(len(sites), np.nan) for step in ("due", "eligible")}
     for tally in others:
         if tally.header.by != ("site",):
             continue
         flow = tally.flow[(tally.flow["instrument"] == instrument) & (tally.flow["unit"] == "course")]
         for reason, n in found.items():
             rows = flow[flow["reason"] == reason].groupby("site")["n"].sum(min_count=1)
-            n[:] = rows.reindex(sites).to_numpy(dtype=np.float64)
+            n[:] = rows.reindex(list(sites)).to_numpy(dtype=np.float64)
     return found["due"], found["eligible"]
 
 
@@ -308,8 +308,6 @@ def _medians(tally: Tally, shown: bool, limit: int, sites: set[str] | None = Non
         values = values[values["site"].isin(sites)]
     if not shown or values.empty:
         return tally.values.iloc[:0]
-    from ketaoutcomes.disclosure.rewrite import moments
-
     found = moments(replace(tally, values=values), "days_to_level")
     found = found[found["n"] > limit]
     by = list(tally.header.by)
@@ -343,6 +341,8 @@ def _elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
             table = rates(tally, at=axis, kind=tally.header.kinds, analysis=("nri",))
             table = table[table["instrument"] == instrument]
             for name, parts in found.items():
+                if tally.header.by and name == "due":
+                    continue  # the schedules of a session are not everyone's, so no mature course need be due
                 parts.append(_sums(table, name, [str(column) for column in tally.header.by]))
     due, scored, met = (np.unique(np.concatenate([*parts, np.array([])])) for parts in found.values())
     return Elsewhere(flow["eligible"], flow["due"], due, scored, met)

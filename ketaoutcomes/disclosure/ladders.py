@@ -97,7 +97,7 @@ LEVELS: Mapping[str, Sequence[Level]] = MappingProxyType({
     SITUATION: (_SAME, _joined(WAITING[1:]), _joined(WAITING), _NONE_OR_RESPONDED),
     "occupation": (
         _SAME,
-        _joined(("responded_after", "responded_unjudged"), ("adequate", "dipped"), ("unjudged", "next_course")),
+        _joined(OCCUPATION[1:3], ("adequate", "dipped"), ("unjudged", "next_course")),
         _joined(OCCUPATION[:3], ("adequate", "dipped"), ("titrating", "lapsed"), ("unjudged", "next_course")),
         _joined(OCCUPATION[:3], OCCUPATION[3:]),
     ),

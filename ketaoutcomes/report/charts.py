@@ -18,7 +18,7 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_RIGHT, _BOTTOM, _TOP = 1.38, 0.66, 0.12
+_BOTTOM = 0.66
 _SVG = "http://www.w3.org/2000/svg"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
@@ -37,17 +37,21 @@ def chart(
     says: str,
     size: tuple[float, float] = (5.6, 3.1),
     left: float = 0.72,
+    right: float = 1.38,
+    top: float = 0.12,
 ) -> Markup:
     """Inline SVG of what `draw` puts on the axes it is given; `says` is its text alternative.
 
     `name` must be unique on the page: it keeps the ids of one chart from meaning another's. `size` and
-    the room for names at the `left` are in units of 72 pixels.
+    the room for names at the `left`, `right` and `top` are in units of 72 pixels.
     """
-    svg = _cleaned(_drawn(draw, size, left), name, says)
+    svg = _cleaned(_drawn(draw, size, (left, right, top)), name, says)
     return Markup(svg)  # noqa: S704 - built here; ElementTree has escaped every text
 
 
-def _drawn(draw: Callable[[Axes], object], size: tuple[float, float], left: float) -> str:
+def _drawn(
+    draw: Callable[[Axes], object], size: tuple[float, float], room: tuple[float, float, float]
+) -> str:
     # A scheduled run may have no home folder; where matplotlib keeps its fonts is not the reader's concern.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib
@@ -64,8 +68,8 @@ def _drawn(draw: Callable[[Axes], object], size: tuple[float, float], left: floa
         FigureCanvasSVG(figure)
         # Margins in inches, the same in every chart, so that charts of one column line up; matplotlib would
         # find them by drawing everything twice.
-        wide, high = size
-        place = (left / wide, _BOTTOM / high, 1 - (left + _RIGHT) / wide, 1 - (_BOTTOM + _TOP) / high)
+        (wide, high), (left, right, top) = size, room
+        place = (left / wide, _BOTTOM / high, 1 - (left + right) / wide, 1 - (_BOTTOM + top) / high)
         draw(figure.add_axes(place))
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -101,7 +105,7 @@ def _tidy(element: ElementTree.Element, kept: set[str], name: str) -> None:
     for rule in old.pop("style", "").split(";"):
         key, _, value = rule.strip().partition(":")
         if value and key not in _REPEATED and _DEFAULTS.get(key) != value.strip():
-            new[key] = value.strip()
+            new[key] = _REFERENCE.sub(rf"url(#{name}-\1)", value.strip())
     if element.tag.endswith("}text"):
         new.update(_font_of(element.attrib.get("style", "")))
     for key, value in old.items():

@@ -42,20 +42,24 @@ def finish(tallies: Mapping[str, Tally]) -> dict[str, Described]:
     """Every table of the report by name, from its protected Tallies.
 
     Rates come once per Tally and axis; the flow, what was measured and the mean scores from the Tally of
-    everyone together; retention and the days from dose to score from those grouped by protocol.
+    everyone together; retention and the days from dose to score from those grouped by protocol; good
+    time from Tallies that count nothing else.
 
     Raises `ValueError` for a report without a Tally of everyone (one grouped by nothing).
     """
-    everyone = next((tally for tally in tallies.values() if not tally.header.by), None)
+    from ketaoutcomes.report.good_time import good_time_tables
+
+    plain = [tally for tally in tallies.values() if not tally.header.basis]
+    everyone = next((tally for tally in plain if not tally.header.by), None)
     if everyone is None:
         raise ValueError("a report needs a Tally of everyone together (by=())")
     tables: list[Described] = []
-    for tally in tallies.values():
+    for tally in plain:
         tables += [_rates(tally, axis) for axis in tally.header.axes]
         if tally.header.by == ("protocol",):
             tables.append(_retention(tally))
             tables.append(_timing(tally))
-    tables += [_measured(everyone), _trajectory(everyone), _flow(everyone)]
+    tables += [_measured(everyone), _trajectory(everyone), _flow(everyone), *good_time_tables(tallies)]
     return {described.name: described for described in tables if len(described.table)}
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ketaoutcomes import figures, wording
 from ketaoutcomes.report import sentences, views
 from ketaoutcomes.report.charts import chart
+from ketaoutcomes.report.exposed import CLOCKS, exposed
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -114,6 +115,7 @@ def _content(tables: Mapping[str, Described], plan: Plan, words: views.Words) ->
         "retention": views.stays(get("retention"), words), "retention_chart": _retention(get("retention")),
         "measured": _measured(get("measured"), words, has_end=bool(ends)),
         "timing": views.waits(get("timing"), words),
+        "good_time": exposed(tables, plan, words), "clocks": CLOCKS,
         "hidden_rates": sum(_hidden(described) for described in tables.values()),
     }  # fmt: skip
 

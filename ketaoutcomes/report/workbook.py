@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Workbooks carry a creation time; a fixed one keeps same input, same bytes.
 _CREATED = datetime.datetime(2000, 1, 1)  # noqa: DTZ001 - XlsxWriter takes a naive time
-_SHARES = frozenset({"rate", "low", "high"})
-_COUNTS = frozenset({"due", "given", "assessed", "met", "n", "of", "reached", "people"})
+_SHARES = frozenset({"rate", "low", "high", "share", "share_not_evaluable"})
+_COUNTS = frozenset({"due", "given", "assessed", "met", "n", "of", "reached", "people", "mature"})
 _WIDEST = 40
 
 

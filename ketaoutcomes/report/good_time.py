@@ -1,0 +1,141 @@
+"""Good time in a report: finished tables from the cells of a Tally, protected or raw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ketaoutcomes import curve_results, results
+from ketaoutcomes.estimates import interval
+from ketaoutcomes.good_time import GROUPS
+from ketaoutcomes.good_time_cells import JOIN, SITUATION, TOGETHER, cells, counted, mature
+from ketaoutcomes.good_time_counts import PERIODS, SITUATIONS
+from ketaoutcomes.partition import STOOD, rules_of
+from ketaoutcomes.report.finished import Described
+from ketaoutcomes.standing import ANSWERED, WORSE
+
+if TYPE_CHECKING:
+    from ketaoutcomes.tallies import Tally
+
+BEFORE, AFTER, COMPLETE, SHORT, UNKNOWN = GROUPS
+# What became of those without response on the last calendar day.
+BECAME = {
+    "responded": (BEFORE, AFTER), "full_trial": (COMPLETE,), "stopped": (SHORT,), "not_evaluable": (UNKNOWN,),
+}  # fmt: skip
+
+
+def good_time_tables(tallies: Mapping[str, Tally]) -> list[Described]:
+    """The finished tables of good time; none where no Tally counts it."""
+    everyone = next((t for t in tallies.values() if t.header.basis and not t.header.by), None)
+    if everyone is None or not len(cells(everyone)):
+        return []
+    sites = next((t for t in tallies.values() if t.header.basis and t.header.by == ("site",)), None)
+    plan = json.loads(everyone.header.plan)
+    table = cells(everyone)
+    found = [
+        Described("good_time_harm", "Harm first", _HARM, _harm(table)),
+        Described("good_time_groups", "Good time: five groups", _GROUPS, _groups(table)),
+        Described("good_time_day60", "Good time: without response on the last calendar day", _DAY60,
+                  _day60(table, plan)),
+        Described("good_time_standing", "Good time: where mature courses stand", _STANDING,
+                  _standing(table, plan)),
+        Described("good_time_rules", "Good time: rules", _RULES, _rules(everyone, plan)),
+    ]  # fmt: skip
+    if sites is not None:
+        found.append(Described("good_time_sites", "Good time by site", _SITES, _by_site(sites)))
+    if len(everyone.transitions):
+        says = "Everyone who started, by state and day; the responded states add up to the all-started curve."
+        occupation = curve_results.state_occupation(everyone)
+        found.append(Described("good_time_by_day", "Good time: state occupation", says, occupation))
+    return found
+
+
+_HARM = (
+    "Of the patients due: whose last score is reliably worse than at baseline, and who answered the safety "
+    "item with more than “not at all”."
+)
+_GROUPS = "Every course with a baseline once; younger courses are not divided, since some are not finished."
+_DAY60 = "Mature courses without response: where they stood then, and what became of them."
+_STANDING = "Of mature courses, all of them followed: how many are in each state on each day."
+_RULES = "The level, clock, windows and carry that every number of good time stands on."
+_SITES = "Mature courses: the share that cannot be evaluated, and the median days to the level."
+
+
+def _harm(table: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for kind, point, states in (
+        ("worse", "last", WORSE), ("safety_item", "baseline", ANSWERED), ("safety_item", "last", ANSWERED),
+    ):  # fmt: skip
+        if ((table["kind"] == kind) & (table["point"] == point)).any():
+            of = counted(table, kind, point, states)
+            rows += [(kind, point, state, counted(table, kind, point, {state}), of) for state in states]
+    return pd.DataFrame(rows, columns=["question", "point", "answer", "n", "of"])
+
+
+def _groups(table: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for period in PERIODS:
+        of = counted(table, TOGETHER, period, SITUATIONS)
+        for group in GROUPS:
+            n = counted(table, TOGETHER, period, SITUATIONS, {group})
+            rows.append((period, group, n, of, n / of if period == PERIODS[0] and of else np.nan))
+    return pd.DataFrame(rows, columns=["period", "group", "n", "of", "share"])
+
+
+def _day60(table: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
+    row: dict[str, float] = {"day": int(plan["good_time"]["calendar_days"][-1])}
+    row["n"] = counted(table, TOGETHER, PERIODS[0], STOOD)
+    row |= {stood: counted(table, SITUATION, "last", {stood}) for stood in STOOD}
+    row |= {name: counted(table, TOGETHER, PERIODS[0], STOOD, groups) for name, groups in BECAME.items()}
+    row["unjudged"] = counted(table, TOGETHER, PERIODS[0], {"unjudged"})
+    return pd.DataFrame([row])
+
+
+def _standing(table: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per day and state that anyone is in; joined states as they are."""
+    of = mature(table)
+    own = table[(table["kind"] == "occupation") & table["n"].notna() & (table["n"] > 0)]
+    columns = ["day", "state", "n", "of", "rate", "low", "high"]
+    if own.empty or np.isnan(of):
+        return pd.DataFrame(columns=columns)
+    own = own.assign(day=own["point"].astype("int64"), of=of)
+    responded = own[own["state"].str.startswith("responded")].groupby("day")["n"].sum()
+    every = pd.DataFrame(
+        {"day": responded.index, "state": "all_started", "n": responded.to_numpy(), "of": of}
+    )
+    frame = pd.concat([every, own[["day", "state", "n", "of"]]], ignore_index=True)
+    order = {state: at for at, state in enumerate(("all_started", *curve_results.STATES))}
+    frame["_order"] = frame["state"].str.split(JOIN, regex=False).str[0].map(order)
+    frame = frame.sort_values(["day", "_order"], ignore_index=True)
+    frame["rate"] = frame["n"] / frame["of"]
+    low, high = interval(
+        frame["n"].to_numpy(),
+        frame["of"].to_numpy(),
+        plan["rates"]["interval"],
+        float(plan["rates"]["level"]),
+    )
+    return frame.assign(low=low, high=high)[columns]
+
+
+def _rules(tally: Tally, plan: Mapping[str, Any]) -> pd.DataFrame:
+    rules = rules_of(plan, tally.header.basis)
+    used = set(plan["protocol"].values())
+    return rules[rules["protocol"].isin(used)].reset_index(drop=True)
+
+
+def _by_site(tally: Tally) -> pd.DataFrame:
+    columns = ["site", "mature", "not_evaluable", "share_not_evaluable", "median_days_to_level"]
+    table = cells(tally)
+    days = results.median(tally, "days_to_level")
+    days = days[days["point"] == PERIODS[0]]
+    median = dict(zip(days["site"], days["median"], strict=True))
+    rows = []
+    for site, own in table.groupby("site", sort=True):
+        of = counted(own, TOGETHER, PERIODS[0], SITUATIONS)
+        n = counted(own, TOGETHER, PERIODS[0], SITUATIONS, {UNKNOWN})
+        rows.append((site, of, n, n / of if of else np.nan, float(median.get(site, np.nan))))
+    return pd.DataFrame(rows, columns=columns)
