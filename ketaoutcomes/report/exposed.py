@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.report.finished import Described
 
-RULED_BY = {
-    "target": "each person’s own target dose, set beforehand",
-    "fixed": "a dose per route and unit",
+BASES = {
+    "target": "target; the level is each person’s own target dose, set beforehand",
+    "fixed": "fixed; the level is a dose per route and unit",
 }
 CLOCKS = {
     "cumulative": "days covered by an adequate dose",
@@ -49,7 +49,8 @@ class Exposed:
     group_rows: tuple[tuple[Markup, str, Any, Any], ...]
     sites: tuple[Any, ...]
     rules: tuple[Any, ...]
-    level: str
+    basis: str
+    by_target: bool
     caution: str = CAUTION
 
 
@@ -59,6 +60,7 @@ def exposed(tables: Mapping[str, Described], plan: Plan, words: Words) -> Expose
         return None
     standing = tables["good_time_standing"].table if "good_time_standing" in tables else None
     rules = tables["good_time_rules"].table
+    basis = str(rules["basis"].iloc[0]) if len(rules) else ""
     groups = tables["good_time_groups"].table
     days = tuple(sorted({int(day) for day in standing["day"]})) if standing is not None else ()
     return Exposed(
@@ -73,7 +75,8 @@ def exposed(tables: Mapping[str, Described], plan: Plan, words: Words) -> Expose
         group_rows=_group_rows(groups),
         sites=tuple(_rows(tables["good_time_sites"].table)) if "good_time_sites" in tables else (),
         rules=tuple(_rows(rules)),
-        level=RULED_BY.get(str(rules["basis"].iloc[0]), "") if len(rules) else "",
+        basis=BASES.get(basis, basis),
+        by_target=basis == "target",
     )
 
 
