@@ -172,7 +172,10 @@ def test_a_few_patients_leave_nothing_of_good_time_but_words(frames: Any, tmp_pa
     page = (tmp_path / "shared" / "report.html").read_text()
     assert "Describes exposure, not cause" in page
     small.report(tmp_path / "internal", audience="internal")
-    assert "Describes exposure, not cause" in (tmp_path / "internal" / "report.html").read_text()
+    internal = (tmp_path / "internal" / "report.html").read_text()
+    assert "Describes exposure, not cause" in internal
+    assert "again at the first score after the whole trial" in internal
+    assert "again at the first score after the whole trial" not in page
 
 
 OTHER = """

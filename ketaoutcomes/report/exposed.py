@@ -47,6 +47,7 @@ class Exposed:
     by_day: Markup | None
     groups: Markup | None
     group_rows: tuple[tuple[Markup, str, Any, Any], ...]
+    kept: str
     sites: tuple[Any, ...]
     rules: tuple[Any, ...]
     basis: str
@@ -73,6 +74,7 @@ def exposed(tables: Mapping[str, Described], plan: Plan, words: Words) -> Expose
         by_day=_by_day(tables.get("good_time_by_day"), days),
         groups=_partition(groups),
         group_rows=_group_rows(groups),
+        kept=_kept(tables.get("good_time_kept")),
         sites=tuple(_rows(tables["good_time_sites"].table)) if "good_time_sites" in tables else (),
         rules=tuple(_rows(rules)),
         basis=BASES.get(basis, basis),
@@ -253,6 +255,18 @@ def _partition(groups: pd.DataFrame) -> Markup | None:
     ]
     says = "Chart of mature courses in five groups. The table below holds every number."
     return stacked([("mature", segments)], name="groups", says=says)
+
+
+def _kept(described: Described | None) -> str:
+    """Responses that were absent again once the trial was complete: told of exact counts only."""
+    if described is None:
+        return ""
+    n = dict(zip(described.table["state"], described.table["n"], strict=True))
+    return (
+        f"Of the {count(sum(n.values()))} mature courses that responded, {count(n['absent'])} were without "
+        f"response again at the first score after the whole trial, {count(n['present'])} still responded there, and "
+        f"{count(n['no_score'])} have no such score."
+    )
 
 
 def _group_rows(groups: pd.DataFrame) -> tuple[tuple[Markup, str, Any, Any], ...]:

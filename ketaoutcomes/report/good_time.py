@@ -11,7 +11,7 @@ import pandas as pd
 
 from ketaoutcomes import curve_results, results
 from ketaoutcomes.estimates import interval
-from ketaoutcomes.good_time import GROUPS
+from ketaoutcomes.good_time import AT_TRIAL, GROUPS
 from ketaoutcomes.good_time_cells import JOIN, SITUATION, TOGETHER, cells, counted, mature
 from ketaoutcomes.good_time_counts import PERIODS, SITUATIONS
 from ketaoutcomes.partition import STOOD, rules_of
@@ -47,6 +47,9 @@ def good_time_tables(tallies: Mapping[str, Tally]) -> list[Described]:
     ]  # fmt: skip
     if sites is not None:
         found.append(Described("good_time_sites", "Good time by site", _SITES, _by_site(sites)))
+    if everyone.protected is None:
+        says = "Of mature courses that responded: what the first score after a whole trial says."
+        found.append(Described("good_time_kept", "Good time: responses later", says, _kept(everyone)))
     if len(everyone.transitions):
         says = "Everyone who started, by state and day; the responded states add up to the all-started curve."
         occupation = curve_results.state_occupation(everyone)
@@ -93,6 +96,13 @@ def _day60(table: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
     row |= {name: counted(table, TOGETHER, PERIODS[0], STOOD, groups) for name, groups in BECAME.items()}
     row["unjudged"] = counted(table, TOGETHER, PERIODS[0], {"unjudged"})
     return pd.DataFrame([row])
+
+
+def _kept(tally: Tally) -> pd.DataFrame:
+    """Whose response was present or absent at the first score after a whole trial; counted in raw Tallies."""
+    rows = tally.points[(tally.points["kind"] == "at_full_trial") & (tally.points["point"] == PERIODS[0])]
+    n = rows.groupby("state")["n"].sum().reindex(list(AT_TRIAL), fill_value=0)
+    return pd.DataFrame({"state": AT_TRIAL, "n": n.to_numpy(), "of": n.sum()})
 
 
 def _standing(table: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
