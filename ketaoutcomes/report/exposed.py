@@ -264,8 +264,8 @@ def _kept(described: Described | None) -> str:
     n = dict(zip(described.table["state"], described.table["n"], strict=True))
     return (
         f"Of the {count(sum(n.values()))} mature courses that responded, {count(n['absent'])} were without "
-        f"response again at the first score after the whole trial, {count(n['present'])} still responded there, and "
-        f"{count(n['no_score'])} have no such score."
+        f"response again at the first score after the whole trial, {count(n['present'])} still responded "
+        f"there, and {count(n['no_score'])} have no such score."
     )
 
 
