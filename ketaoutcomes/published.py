@@ -6,8 +6,10 @@ for a different cut of the same people.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from ketaoutcomes.disclosure import protect
@@ -33,9 +35,26 @@ def report_tallies(study: Study, *, audience: str) -> dict[str, Tally]:
         tallies["good_time"] = study.tally(at="end", tables=("good_time",))
         if study.has_sites:
             tallies["good_time_by_site"] = study.tally(by="site", at="end", tables=("good_time",))
-    if audience == INTERNAL:
-        return tallies
-    return dict(zip(tallies, protect(list(tallies.values()), study.plan.report.profile), strict=True))
+    counted = [_unsigned(tally) for tally in tallies.values()]
+    if audience != INTERNAL:
+        counted = [_without_rows_of_few(tally) for tally in protect(counted, study.plan.report.profile)]
+    return dict(zip(tallies, counted, strict=True))
+
+
+def _unsigned(tally: Tally) -> Tally:
+    """A Tally without its inputs' hashes: they change with the order of rows, and stand in the manifest."""
+    return replace(tally, header=replace(tally.header, sources=()))
+
+
+def _without_rows_of_few(tally: Tally) -> Tally:
+    """Hide how many input rows were set aside: many rows may be one person's."""
+    few = (tally.flow["unit"] == "row") & (tally.flow["reason"] != "kept")
+    if not few.any():
+        return tally
+    flow = tally.flow.copy()
+    for name in ("n", "people"):
+        flow[name] = flow[name].astype("float64").mask(few)
+    return replace(tally, flow=flow)
 
 
 def report_meta(study: Study, tallies: dict[str, Tally]) -> Meta:
@@ -60,9 +79,7 @@ def report_meta(study: Study, tallies: dict[str, Tally]) -> Meta:
 
 
 def _problems(study: Study, *, hide: bool) -> pd.DataFrame:
-    """Findings by rule and action; a shared report does not count a few out: they may be one person's."""
+    """Findings by rule and action; a shared report does not count them: many may be one person's."""
     counted = study.cohort.problems.groupby(["rule", "action"], sort=True).size()
     table = counted.rename("n").reset_index()
-    if hide:
-        table["n"] = table["n"].where(table["n"] > 10)
-    return table
+    return table.assign(n=np.nan) if hide else table
