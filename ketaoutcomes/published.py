@@ -63,9 +63,15 @@ def report_meta(study: Study, tallies: dict[str, Tally]) -> Meta:
 
     rows = tallies["everyone"].flow
     rows = rows[rows["unit"] == "row"]
-    outcome = rows["reason"].str.partition(":")
+    said = [reason.partition(":") for reason in rows["reason"]]
     ledger = pd.DataFrame(
-        {"file": "", "table": rows["step"], "outcome": outcome[0], "reason": outcome[2], "n": rows["n"]}
+        {
+            "file": "",
+            "table": rows["step"],
+            "outcome": [outcome for outcome, _, _ in said],
+            "reason": [reason for _, _, reason in said],
+            "n": rows["n"],
+        }
     )
     protected = tallies["everyone"].protected is not None
     return Meta(

@@ -8,6 +8,7 @@ import pandas as pd
 
 import ketaoutcomes as ko
 from ketaoutcomes import simulate
+from ketaoutcomes.plan import parse_plan
 
 NUMBERS = ("report.html", "results.json", "tables.xlsx")
 
@@ -42,3 +43,12 @@ def test_many_rows_of_one_person_are_not_counted_out(tmp_path: Path) -> None:
     assert internal.replace(" ", "").replace("\n", "").count(set_aside) > 0
     assert f"{set_aside}12" in internal.replace(" ", "").replace("\n", "")
     assert f"{set_aside}12" not in shared.replace(" ", "").replace("\n", "")
+
+
+def test_a_cohort_of_nobody_has_a_report(tmp_path: Path) -> None:
+    doses = pd.DataFrame({"patient": pd.Series([], dtype=str), "day": pd.Series([], dtype="int64")})
+    scores = doses.assign(phq9=pd.Series([], dtype="float64"))
+    plan = parse_plan("[population]\ncomplete = true\n")
+    study = ko.Study(ko.Cohort.from_frames(doses.assign(route=""), scores, plan=plan))
+    assert study.rates(at="end")["reason"].unique().tolist() == ["nobody_due"]
+    assert len(study.report(tmp_path / "report")) == 4

@@ -228,6 +228,7 @@ def _judged(c: _Columns, implied: Array) -> tuple[Array, Array]:
 def _implied(facts: Sequence[Fact], rules: Logic) -> Array:
     names = [fact.criterion if fact.role == "met" else "" for fact in facts]
     labels, code = np.unique(np.array(names), return_inverse=True)
-    table = np.array([[(a, b) in rules.implies for b in labels] for a in labels])
+    table = np.array([[(a, b) in rules.implies for b in labels] for a in labels], dtype=bool)
+    table = table.reshape(len(labels), len(labels))  # also where there is no fact at all
     result: Array = table[np.ix_(code, code)]
     return result
