@@ -101,23 +101,23 @@ def order(patient: Array, time: Array) -> NDArray[np.int64] | None:
     of magnitude faster than sorting a permutation.
     """
     n = len(patient)
-    if n == 0:
+    same = patient[1:] == patient[:-1]
+    if bool(((patient[1:] > patient[:-1]) | (same & (time[1:] >= time[:-1]))).all()):
         return None
     first = int(time.min())
-    time_bits = int(time.max() - first).bit_length()
+    time_bits = (int(time.max()) - first).bit_length()
     patient_bits, row_bits = int(patient.max()).bit_length(), (n - 1).bit_length()
-    key = (patient.astype(np.int64) << time_bits) | (time.astype(np.int64) - first)
-    if bool((key[1:] >= key[:-1]).all()):
-        return None
     if patient_bits + time_bits + row_bits > 63:
-        permutation: NDArray[np.int64] = np.argsort(key, kind="stable")
+        permutation: NDArray[np.int64] = np.lexsort((time, patient))
         return permutation
-    key <<= row_bits
-    key |= np.arange(n, dtype=np.int64)
+    key = np.empty(n, dtype=np.int64)
+    for start in range(0, n, CHUNK):
+        piece = slice(start, start + CHUNK)
+        moment = (patient[piece].astype(np.int64) << time_bits) + (time[piece].astype(np.int64) - first)
+        key[piece] = (moment << row_bits) + np.arange(start, start + len(moment))
     key.sort()
     key &= (1 << row_bits) - 1
-    packed: NDArray[np.int64] = key
-    return packed
+    return key
 
 
 def whole_numbers(column: pd.Series[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -284,7 +284,7 @@ def one_per_moment(
     permutation = order(patient, time)
     if permutation is not None:
         positions, patient, time = positions[permutation], patient[permutation], time[permutation]
-    columns = {key: values[positions] for key, values in scored.items()}
+    columns = {key: values.take(positions) for key, values in scored.items()}
     same = np.zeros(len(patient), dtype=bool)
     same[1:] = (patient[1:] == patient[:-1]) & (time[1:] == time[:-1])
     if same.any():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Array = Any
+Cell = TypeVar("Cell", bound=np.generic)
 PIECE = 1 << 16  # cells handled at a time, so that the work stays in the processor's cache
 FIRST_PLAIN, LAST_PLAIN = 33, 126  # ASCII letters, digits and signs, without the blank
 
@@ -110,24 +111,41 @@ def _spelt(column: pd.Series[Any]) -> tuple[NDArray[np.int32], list[str]] | None
     widths = {None if table is None else table.shape[1] for table in tables}
     if len(widths) != 1 or None in widths:
         return None
-    # One place per row, so that every step below runs along contiguous memory.
     pieces = [
-        np.ascontiguousarray(table[i : i + PIECE].T)
-        for table in tables if table is not None for i in range(0, len(table), PIECE)
-    ]  # fmt: skip
-    low: NDArray[np.uint8] = np.min([piece.min(axis=1) for piece in pieces], axis=0)
-    high: NDArray[np.uint8] = np.max([piece.max(axis=1) for piece in pieces], axis=0)
+        table[i : i + PIECE] for table in tables if table is not None for i in range(0, len(table), PIECE)
+    ]
+    low, high = _least_and_greatest(pieces)
     sizes = (high.astype(int) - low + 1).tolist()
     if low.min() < FIRST_PLAIN or high.max() > LAST_PLAIN or math.prod(sizes) > 4 * len(column) + PIECE:
         return None
     if max(sizes) == 1:
-        return np.zeros(len(column), dtype=np.int32), column.iloc[:1].tolist()
-    number = np.concatenate([_number(piece, low, sizes) for piece in pieces])
-    row = np.full(math.prod(sizes), -1, dtype=np.int32)
-    row[number] = np.arange(len(number), dtype=np.int32)
+        return np.broadcast_to(np.int32(0), len(column)), column.iloc[:1].tolist()
+    codes, row, start = (
+        np.empty(len(column), dtype=np.int32),
+        np.full(math.prod(sizes), -1, dtype=np.int32),
+        0,
+    )
+    for piece in pieces:
+        stop = start + len(piece)
+        codes[start:stop] = _number(piece, low, sizes)
+        row[codes[start:stop]] = np.arange(start, stop, dtype=np.int32)
+        start = stop
     present = row >= 0
-    codes = (np.cumsum(present, dtype=np.int32) - np.int32(1)).take(number)
-    return codes, column.take(row[present]).tolist()
+    ranks = np.cumsum(present, dtype=np.int32) - np.int32(1)
+    return look_up(ranks, codes), column.take(row[present]).tolist()
+
+
+def _least_and_greatest(pieces: list[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The least and the greatest letter at every place."""
+    # One place per row, so that what is compared lies side by side in memory.
+    turned = [(piece.min(axis=1), piece.max(axis=1)) for piece in map(_turned, pieces)]
+    low: NDArray[np.uint8] = np.min([least for least, _ in turned], axis=0)
+    high: NDArray[np.uint8] = np.max([greatest for _, greatest in turned], axis=0)
+    return low, high
+
+
+def _turned(piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(piece.T)
 
 
 def _arrow_chunks(column: pd.Series[Any]) -> list[Any]:
@@ -155,12 +173,20 @@ def _letters(chunk: Any) -> NDArray[np.uint8] | None:
 
 def _number(piece: Array, low: Array, sizes: list[int]) -> NDArray[np.int32]:
     """Each cell's letters as one number; a place where all cells have the same letter adds nothing."""
-    number = np.zeros(piece.shape[1], dtype=np.int32)
-    for place, size in enumerate(sizes):
+    number = np.zeros(len(piece), dtype=np.int32)
+    for letters, least, size in zip(_turned(piece), low, sizes, strict=True):
         if size > 1:
             number *= np.int32(size)
-            number += piece[place] - low[place]
+            number += letters - least
     return number
+
+
+def look_up(table: NDArray[Cell], index: Array) -> NDArray[Cell]:
+    """`table[index]` in pieces: a whole index of short integers would first be copied as long ones."""
+    found = np.empty(len(index), dtype=table.dtype)
+    for start in range(0, len(index), PIECE):
+        found[start : start + PIECE] = table.take(index[start : start + PIECE])
+    return found
 
 
 def labelled(codes: Array, labels: Sequence[str]) -> NDArray[np.object_]:

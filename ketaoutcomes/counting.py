@@ -6,7 +6,7 @@ here knows a rate or an interval.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from ketaoutcomes.patients import (
     grouping,
     month_label,
 )
-from ketaoutcomes.tallies import COUNTS, KEYS
+from ketaoutcomes.tallies import COUNTS, KEYS, Counted
 from ketaoutcomes.windows import Picks, Windows, pick, windows
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ class Request:
     tables: tuple[str, ...] = ("flow", "points", "values")
 
 
-def count(p: Patients, request: Request) -> dict[str, list[pd.DataFrame]]:
+def count(p: Patients, request: Request) -> dict[str, list[Counted]]:
     """The parts of each table of a Tally that one block of patients adds."""
     groups = grouping(p, request.by)
-    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in KEYS}
+    tables: dict[str, list[Counted]] = {name: [] for name in KEYS}
     instruments = instruments_of(p, request.criteria)
     if "flow" in request.tables:
         tables["flow"] += _flow(p, groups, instruments)
@@ -85,29 +85,25 @@ def _windows(p: Patients, instrument: str, axis: str) -> Iterator[Windows]:
     yield from windows(p.block, rows, axis)
 
 
-def tabulate(name: str, groups: Grouping, codes: Array, keys: dict[str, Any]) -> pd.DataFrame:
+def tabulate(name: str, groups: Grouping, codes: Array, keys: dict[str, Any]) -> Counted:
     """Count rows by group and packed key columns; `keys` maps a column to (codes, labels) or a constant."""
-    packed, decode = np.asarray(codes, dtype=np.int64), []
+    packed, labels = np.asarray(codes, dtype=np.int64), list(zip(groups.by, groups.labels, strict=True))
+    constants = dict.fromkeys(KEYS[name], "")
     for column, value in keys.items():
         if isinstance(value, tuple):
-            own, labels = value
-            packed = packed * len(labels) + own
-            decode.append((column, labels))
-    total = groups.size * int(np.prod([len(labels) for _, labels in decode], dtype=np.int64))
+            own, names = value
+            packed = packed * len(names) + own
+            labels.append((column, names))
+        else:
+            constants[column] = value
+    total = int(np.prod([len(names) for _, names in labels], dtype=np.int64))
     if total <= 4 * len(packed) + 100_000:
         counted = np.bincount(packed, minlength=0)
         cells = np.flatnonzero(counted)
         n = counted[cells]
     else:
         cells, n = np.unique(packed, return_counts=True)
-    found: dict[str, Any] = {}
-    for column, labels in reversed(decode):
-        found[column] = np.array(labels, dtype=object)[cells % len(labels)]
-        cells = cells // len(labels)
-    table = {column: found.get(column, value) for column, value in keys.items()}
-    table = {key: table.get(key, "") for key in KEYS[name]} | groups.columns(cells)
-    counts = dict.fromkeys(COUNTS[name], n)
-    return pd.DataFrame(table | counts, index=range(len(n)))
+    return Counted(name, tuple(labels), tuple(constants.items()), cells, dict.fromkeys(COUNTS[name], n))
 
 
 def point_labels(p: Patients, w: Windows) -> tuple[Array, tuple[str, ...]]:
@@ -136,7 +132,7 @@ def judge_all(
 
 def _points(
     p: Patients, groups: Grouping, criteria: Sequence[Criterion], kinds: tuple[str, ...], w: Windows
-) -> list[pd.DataFrame]:
+) -> list[Counted]:
     parts = []
     point, labels = point_labels(p, w)
     group = groups.of_course[w.course]
@@ -156,7 +152,7 @@ NO_POINTS = {"session": "not_visit_based", "end": "judged_by_week_only", "month"
 
 def _unjudged(
     p: Patients, groups: Grouping, criteria: Sequence[Criterion], kinds: tuple[str, ...], axis: str
-) -> list[pd.DataFrame]:
+) -> list[Counted]:
     """Courses whose protocol has no points on this axis: counted under the reason, at no point."""
     if axis not in NO_POINTS:
         return []
@@ -173,13 +169,13 @@ def _unjudged(
     ] if len(group) else []  # fmt: skip
 
 
-def valued(groups: Grouping, group: Array, value: Array, keys: dict[str, Any]) -> pd.DataFrame:
+def valued(groups: Grouping, group: Array, value: Array, keys: dict[str, Any]) -> Counted:
     """Count rows by an integer value beside the other keys."""
     low, high = (int(value.min()), int(value.max())) if len(value) else (0, 0)
     return tabulate("values", groups, group, keys | {"value": (value - low, range(low, high + 1))})
 
 
-def _values(p: Patients, groups: Grouping, instrument: str, w: Windows) -> list[pd.DataFrame]:
+def _values(p: Patients, groups: Grouping, instrument: str, w: Windows) -> list[Counted]:
     """Scores, changes and days from dose to score, of courses due at each point and scored there."""
     j = p.judged(instrument, "score")
     found = pick(p.block, w, j.moments, j.patient, j.time)
@@ -198,7 +194,7 @@ def _values(p: Patients, groups: Grouping, instrument: str, w: Windows) -> list[
     return parts
 
 
-def _baseline_values(p: Patients, groups: Grouping, instrument: str) -> pd.DataFrame:
+def _baseline_values(p: Patients, groups: Grouping, instrument: str) -> Counted:
     j = p.judged(instrument, "score")
     rows = j.rows[_due(p, j.rows)]
     value = j.baseline[p.courses.patient[rows]].astype(np.int64)
@@ -216,7 +212,7 @@ def _first_courses(p: Patients) -> Array:
     return np.flatnonzero((p.courses.number == 1) & p.courses.observed)
 
 
-def _session_days(p: Patients, groups: Grouping) -> list[pd.DataFrame]:
+def _session_days(p: Patients, groups: Grouping) -> list[Counted]:
     """Days from the first dose to the n-th session, of first courses that are due and reached it."""
     parts = []
     for w in windows(p.block, _first_courses(p), "session"):
@@ -227,7 +223,7 @@ def _session_days(p: Patients, groups: Grouping) -> list[pd.DataFrame]:
     return parts
 
 
-def _flow(p: Patients, groups: Grouping, instruments: Iterable[str]) -> list[pd.DataFrame]:
+def _flow(p: Patients, groups: Grouping, instruments: Iterable[str]) -> list[Counted]:
     with_course = np.zeros(len(p), dtype=np.int64)
     with_course[p.courses.patient] = 1
     keys = {"unit": "patient", "step": "patients", "reason": (with_course, ("no_dose", "with_course"))}
@@ -239,7 +235,7 @@ def _flow(p: Patients, groups: Grouping, instruments: Iterable[str]) -> list[pd.
     return parts
 
 
-def _course_flow(p: Patients, groups: Grouping, instrument: str) -> list[pd.DataFrame]:
+def _course_flow(p: Patients, groups: Grouping, instrument: str) -> list[Counted]:
     """What became of every course on one instrument, and whether the headline courses are due."""
     base, c = p.baselines(instrument), p.courses
     wanted = p.plan.population.ordinal
@@ -250,14 +246,14 @@ def _course_flow(p: Patients, groups: Grouping, instrument: str) -> list[pd.Data
     table = tabulate("flow", groups, groups.of_course, keys)
     persons = np.unique(np.stack([groups.of_course, reason, c.patient]), axis=1)
     people = tabulate("flow", groups, persons[0], keys | {"reason": (persons[1], names)})
-    table["people"] = people["n"].to_numpy()
+    table = replace(table, counts={"n": table.counts["n"], "people": people.counts["n"]})
     rows = np.flatnonzero(base.index == wanted)
     due = _due(p, rows).astype(np.int64)
     keys = {"unit": "course", "instrument": instrument, "step": "due", "reason": (due, ("not_due", "due"))}
     return [table, tabulate("flow", groups, groups.of_course[rows], keys)]
 
 
-def _retention(p: Patients, groups: Grouping) -> list[pd.DataFrame]:
+def _retention(p: Patients, groups: Grouping) -> list[Counted]:
     """Who reached each session, from doses alone: first courses of visit protocols."""
     parts = []
     for w in windows(p.block, _first_courses(p), "session"):
@@ -276,7 +272,7 @@ def _retention(p: Patients, groups: Grouping) -> list[pd.DataFrame]:
 MEASURED = ("not_due", "no_baseline", "baseline_only", "some", "end")
 
 
-def _measured(p: Patients, groups: Grouping, instrument: str) -> pd.DataFrame:
+def _measured(p: Patients, groups: Grouping, instrument: str) -> Counted:
     """How far each person's first course got: a baseline, any later score, an end score. A partition."""
     rows = _first_courses(p)
     j, base = p.judged(instrument, "score"), p.baselines(instrument)

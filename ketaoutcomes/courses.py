@@ -295,16 +295,20 @@ REASONS = (
 
 
 def baselines(
-    courses: Courses, scores: Scores, plan: Plan, instrument: Instrument, admitted: Sequence[Array]
+    courses: Courses,
+    scores: Scores,
+    totals: Recorded,
+    plan: Plan,
+    instrument: Instrument,
+    admitted: Sequence[Array],
 ) -> Baselines:
     """Each course's baseline: the last score from `within_days` before the first dose up to it.
 
     A score on the day of the first dose counts unless its timing says post. `admitted` holds one yes/no
     array per entry rule of the plan, one entry per patient, applied in order.
     """
-    scored = scores.ticks != MISSING
-    patient, time, ticks = scores.patient[scored], scores.time[scored], scores.ticks[scored]
-    position = Moments(patient, time).last_by(courses.patient, 2 * courses.first)
+    patient, time, ticks = totals.patient, totals.time, totals.ticks
+    position = totals.moments.last_by(courses.patient, 2 * courses.first)
     found = position >= 0
     safe = np.where(found, position, 0)
     if len(patient):
@@ -314,7 +318,7 @@ def baselines(
     value = np.full(len(courses), MISSING, dtype=np.int32)
     value[found] = ticks[safe[found]]
     diagnosis = np.full(len(courses), -1, dtype=np.int8)
-    diagnosis[found] = scores.diagnosis[scored][safe[found]]
+    diagnosis[found] = scores.diagnosis[totals.at[safe[found]]]
     day = np.full(len(courses), 0, dtype=np.int32)
     day[found] = time[safe[found]] >> 1
     reason = np.zeros(len(courses), dtype=np.int16)
@@ -362,3 +366,21 @@ class Moments:
     def last_by(self, patient: Array, time: Array) -> NDArray[np.int64]:
         """Position of the last pair at or before each (patient, time), whoever's it is; -1 if none."""
         return np.searchsorted(self.keys, self._pack(patient, time), side="right") - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """Those scores of one instrument that can be judged, sorted, and searchable; `at`: where among all."""
+
+    at: NDArray[np.int64]
+    patient: NDArray[np.int32]
+    time: NDArray[np.int32]
+    ticks: NDArray[np.int32]
+    moments: Moments
+
+
+def recorded(scores: Scores, yes: Array) -> Recorded:
+    """Some of the scores: those with a total, or those with a diagnosis."""
+    at = np.flatnonzero(yes)
+    patient, time, ticks = (column.take(at) for column in (scores.patient, scores.time, scores.ticks))
+    return Recorded(at, patient, time, ticks, Moments(patient, time))

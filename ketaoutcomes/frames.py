@@ -21,7 +21,7 @@ from ketaoutcomes.assembly import (
     score_rows,
     whole_numbers,
 )
-from ketaoutcomes.coding import labelled, recode, text_codes
+from ketaoutcomes.coding import labelled, look_up, recode, text_codes
 from ketaoutcomes.tables import empty
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.position)
 
-    def at(self, index: Array) -> Rows:
+    def at(self, index: NDArray[np.int64]) -> Rows:
         """The rows at some places of these, ascending."""
         if len(index) == len(self):
             return self
@@ -141,7 +141,7 @@ class Reader:
             patient, day = patient[position], day[position]
         sorting = order(patient, day)
         if sorting is not None:
-            patient, day = patient.take(sorting), day.take(sorting)
+            patient, day = look_up(patient, sorting), look_up(day, sorting)
             position = sorting if position is None else position[sorting]
         return Rows(np.arange(len(day)) if position is None else position, patient, day)
 
@@ -168,10 +168,9 @@ class Reader:
         if wrong.any():
             self.found.rows(frame, "doses", wrong & self.fine["doses"], "dose", "D15", "quarantined")
             amount = np.where(wrong, np.nan, amount)
-        amount = amount.take(rows.position)
-        dosed = np.flatnonzero(amount)  # blank is not zero
-        self.found.count("doses", "doses", "not given", "amount 0", len(rows) - len(dosed))
-        return rows.at(dosed), amount.take(dosed)
+        given = rows.only((amount != 0).take(rows.position))  # blank is not zero
+        self.found.count("doses", "doses", "not given", "amount 0", len(rows) - len(given))
+        return given, amount.take(given.position)
 
     def _origin(self, given: Rows) -> NDArray[np.int32] | None:
         """Each patient's day 0 on the calendar: the first dose, else the first record. None when undated."""
@@ -198,7 +197,7 @@ class Reader:
 
     def _relative(self, rows: Rows, origin: Array) -> Rows:
         """The rows with days of the patients' own calendars."""
-        return replace(rows, day=rows.day - origin.take(rows.patient)) if self.dated else rows
+        return replace(rows, day=rows.day - look_up(origin, rows.patient)) if self.dated else rows
 
     def _doses(self, given: Rows, amount: Array) -> Doses:
         frame, nothing = self.frames["doses"], len(self.rows["doses"]) - len(given)
@@ -263,7 +262,7 @@ class Reader:
             timing = lookup[codes[rows.position]]
             rows = self._leave_out("scores", rows, timing < 0, "timing", "D13")
             timing = timing[timing >= 0]
-        timed = replace(rows, day=2 * rows.day + timing)
+        timed = replace(rows, day=(rows.day << 1) | timing)
         return self._long_scores(timed) if "instrument" in frame else self._wide_scores(timed)
 
     def _wide_scores(self, timed: Rows) -> dict[str, Scores]:
@@ -391,7 +390,7 @@ def _whole_days(column: pd.Series[Any], kind: str) -> tuple[NDArray[np.int64], N
         if isinstance(stamps.dtype, pd.DatetimeTZDtype):
             stamps = stamps.dt.tz_localize(None)  # the date as written is the day, wherever it was written
         blank = stamps.isna().to_numpy()
-        days = stamps.to_numpy(dtype="datetime64[D]").astype(np.int64)
+        days = stamps.to_numpy(dtype="datetime64[D]").view(np.int64)
         return (np.where(blank, 0, days) if blank.any() else days), blank
     if pd.api.types.is_integer_dtype(column.dtype) and isinstance(column.dtype, np.dtype):
         return column.to_numpy(dtype=np.int64), np.zeros(len(column), dtype=bool)

@@ -29,12 +29,11 @@ from ketaoutcomes.good_time import (
 from ketaoutcomes.patients import Grouping, Patients, grouping
 from ketaoutcomes.plan import PlanError
 from ketaoutcomes.standing import ANSWERED, WORSE, is_due, last_states, safety_item, worsened
-from ketaoutcomes.tallies import KEYS
+from ketaoutcomes.tallies import KEYS, Counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
 
 Array = Any
@@ -57,9 +56,7 @@ START, TITRATING, UNJUDGED, BEFORE, AFTER, RESPONDED_UNJUDGED, CENSORED, NEXT = 
 REACHED_STATES = ("", "at_risk", "responded", "lapsed", "censored", "next_course")
 
 
-def count(
-    p: Patients, by: Sequence[str], basis: str, *, delayed: bool = False
-) -> dict[str, list[pd.DataFrame]]:
+def count(p: Patients, by: Sequence[str], basis: str, *, delayed: bool = False) -> dict[str, list[Counted]]:
     """The parts of a Tally's tables that one block's good time adds, by the plan's response and clock.
 
     With `delayed`, also what delayed-entry curves need, which are for notebooks only.
@@ -72,7 +69,7 @@ def count(
                 'write basis = "target" or "fixed", or ask for study.good_time(basis="maximum")'
             ]
         )
-    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in KEYS}
+    tables: dict[str, list[Counted]] = {name: [] for name in KEYS}
     if p.setting.as_of == "none":
         return tables
     criterion = p.plan.definitions.criterion(p.plan.good_time.criterion)
@@ -109,7 +106,7 @@ class _Counter:
         yes: NDArray[np.bool_] = e.first + self.p.plan.good_time.mature_days <= e.last_day
         return yes
 
-    def flow(self) -> list[pd.DataFrame]:
+    def flow(self) -> list[Counted]:
         """Who could be judged, and why not; who is overdue."""
         keys = {"unit": "course", "instrument": self.instrument}
         step = {"step": f"good_time:{self.criterion}", "reason": (self.g.reason.astype(np.int64), REASONS)}
@@ -123,7 +120,7 @@ class _Counter:
             tabulate("flow", self.groups, self.group[judged], keys | delay),
         ]
 
-    def points(self) -> list[pd.DataFrame]:
+    def points(self) -> list[Counted]:
         """The partition by maturity, the calendar verdicts, and where mature courses stood on the last."""
         g, mature = self.g, self._mature
         keys: dict[str, Any] = {"instrument": self.instrument, "criterion": f"good_time:{self.criterion}"}
@@ -157,12 +154,12 @@ class _Counter:
         stood = np.where(g.judged, stood, 1)
         return np.where(g.scores.response <= 2 * day + 1, 0, stood)
 
-    def values(self) -> list[pd.DataFrame]:
+    def values(self) -> list[Counted]:
         """Days to the level of those who reached it, and everyone's time account."""
         e, judged = self.g.exposure, self.g.judged
         period = (~self._mature).astype(np.int64)
 
-        def part(variable: str, value: Array, own: Array) -> pd.DataFrame:
+        def part(variable: str, value: Array, own: Array) -> Counted:
             keys = {
                 "instrument": self.instrument, "variable": variable, "axis": "good_time",
                 "point": (period[own], PERIODS),
@@ -174,7 +171,7 @@ class _Counter:
 
     # Daily moves.
 
-    def occupation(self, course: Array, day: Array, source: Array, target: Array) -> list[pd.DataFrame]:
+    def occupation(self, course: Array, day: Array, source: Array, target: Array) -> list[Counted]:
         """Where mature courses stand on each calendar day and on the day they mature, by the same moves."""
         days = self.p.plan.good_time
         mature = np.flatnonzero(self._mature)
@@ -191,7 +188,7 @@ class _Counter:
             parts.append(tabulate("points", self.groups, self.group[mature], keys))
         return parts
 
-    def harm(self, rows: Array) -> list[pd.DataFrame]:
+    def harm(self, rows: Array) -> list[Counted]:
         """Of everyone due: who got worse by their last score, and what the safety item was answered with."""
         due = np.flatnonzero(is_due(self.p, rows))
         worse = worsened(self.p, rows, self.instrument)
@@ -246,7 +243,7 @@ class _Counter:
         state = np.where(judged, TITRATING + exposed, UNJUDGED)
         return day[kept], state[kept], of[kept]
 
-    def moves_from_reached(self, *, delayed: bool = False) -> pd.DataFrame:
+    def moves_from_reached(self, *, delayed: bool = False) -> Counted:
         """Of those who reached the level unresponded: response, with lapse competing.
 
         Days count from the reached day; with `delayed`, from the first dose, so that each enters when they
@@ -276,7 +273,7 @@ class _Counter:
 
     def tabulate_moves(
         self, clock: str, states: tuple[str, ...], course: Array, day: Array, source: Array, target: Array
-    ) -> pd.DataFrame:
+    ) -> Counted:
         """Count moves by day, as far as the plan's curves go."""
         longest = self.p.plan.points.curve_days
         kept = day <= longest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketaoutcomes.courses import Baselines, Courses, Moments
+from ketaoutcomes.courses import Baselines, Courses, Moments, Recorded, recorded
 from ketaoutcomes.definitions import MISSING, Criterion, met
 from ketaoutcomes.windows import CONFIRM_AFTER, Block, Picks, Windows, pick
 
@@ -50,34 +50,38 @@ class Judged:
 
 
 def judged(
-    scores: Scores, courses: Courses, base: Baselines, *, variable: str, ordinal: int, patients: int
+    scores: Scores,
+    totals: Recorded,
+    courses: Courses,
+    base: Baselines,
+    *,
+    variable: str,
+    ordinal: int,
+    patients: int,
 ) -> Judged:
     """The scores that exist for a variable, with the baseline of each patient's headline course."""
-    values = scores.ticks if variable == "score" else scores.diagnosis.astype(np.int32)
-    exists = scores.ticks != MISSING if variable == "score" else scores.diagnosis >= 0
-    if exists.all():
-        patient, time, value = scores.patient, scores.time, values
-    else:
-        patient, time, value = scores.patient[exists], scores.time[exists], values[exists]
+    found = totals
+    value, of_course = found.ticks, base.ticks
+    if variable == "diagnosis":
+        found = recorded(scores, scores.diagnosis >= 0)
+        value = scores.diagnosis.take(found.at).astype(np.int32)
+        of_course = base.diagnosis.astype(np.int32)
     rows = np.flatnonzero(base.index == ordinal)
     baseline = np.full(patients, MISSING, dtype=np.int32)
-    baseline[courses.patient[rows]] = (
-        base.ticks if variable == "score" else base.diagnosis.astype(np.int32)
-    )[rows]
-    return Judged(patient, time, value, baseline, rows, Moments(patient, time))
+    baseline[courses.patient[rows]] = of_course[rows]
+    return Judged(found.patient, found.time, value, baseline, rows, found.moments)
 
 
 def excluded(
     criterion: Criterion, j: Judged, courses: Courses, w: Windows, ticks: int
 ) -> NDArray[np.int8] | None:
     """The state of courses the criterion can never judge: a zero baseline, no diagnosis at baseline."""
-    baseline = j.baseline[courses.patient[w.course]]
     if criterion.variable == "diagnosis":
-        return np.where(baseline != 1, NO_DIAGNOSIS, -1).astype(np.int8)
+        return np.where(j.baseline != 1, np.int8(NO_DIAGNOSIS), np.int8(-1))[courses.patient[w.course]]
     if not criterion.uses_baseline:
         return None
-    never = met(criterion, baseline, baseline, ticks) < 0
-    return np.where(never, ZERO_BASELINE, -1).astype(np.int8) if never.any() else None
+    never = (met(criterion, j.baseline, j.baseline, ticks) < 0)[courses.patient[w.course]]
+    return np.where(never, np.int8(ZERO_BASELINE), np.int8(-1)) if never.any() else None
 
 
 def states(
@@ -94,14 +98,14 @@ def states(
     `ticks` is the instrument's ticks per point. Exclusions come first, then not due, then not scheduled.
     """
     picks = picks or pick(block, w, j.moments, j.patient, j.time)
-    yes = met(criterion, j.baseline[j.patient], j.value, ticks) == 1
+    yes = met(criterion, j.baseline.take(j.patient), j.value, ticks) == 1
     barred = excluded(criterion, j, block.courses, w, ticks)
-    off = ~w.scheduled[w.point]
     result = {}
     for kind in kinds:
         state = _of_kind(kind, w, j, picks, yes)
-        state[off] = NOT_SCHEDULED
-        state[~(w.due_sustained if kind == "sustained" else w.due)] = NOT_DUE
+        if not w.scheduled.all():
+            state = np.where(w.scheduled[w.point], state, np.int8(NOT_SCHEDULED))
+        state = np.where(w.due_sustained if kind == "sustained" else w.due, state, np.int8(NOT_DUE))
         if barred is not None:
             state = np.where(barred >= 0, barred, state)
         result[kind] = state
@@ -109,28 +113,32 @@ def states(
 
 
 def _of_kind(kind: str, w: Windows, j: Judged, picks: Picks, yes: Array) -> NDArray[np.int8]:
-    state = np.full(len(w), UNSCORED, dtype=np.int8)
     if not len(yes):
-        return state
+        return np.full(len(w), UNSCORED, dtype=np.int8)
     if kind == "current":
-        carried = picks.carried >= 0
-        state[carried] = np.where(yes[picks.carried[carried]], CARRIED_MET, CARRIED_NOT_MET)
-        scored = picks.judged >= 0
-        state[scored] = np.where(yes[picks.judged[scored]], MET, NOT_MET)
-        return state
-    running = np.zeros(len(yes) + 1, dtype=np.int64)
+        verdict = np.where(yes, np.int8(MET), np.int8(NOT_MET))
+        carried = np.where(yes, np.int8(CARRIED_MET), np.int8(CARRIED_NOT_MET))
+        return _or_else(picks.judged, verdict, _or_else(picks.carried, carried, np.int8(UNSCORED)))
+    running = np.zeros(len(yes) + 1, dtype=np.int32)
     np.cumsum(yes, out=running[1:])
+    # Position -1, no score, reads the last entry of `running`: whatever comes of it is left out again.
     if kind == "ever":
         any_score = picks.ever_last >= 0
-        count = running[picks.ever_last[any_score] + 1] - running[picks.first[any_score]]
-        state[any_score] = np.where(count > 0, MET, NOT_MET)
-        return state
+        count = running[picks.ever_last + 1] - running[np.where(any_score, picks.first, 0)]
+        return _verdict(any_score, count > 0)
     confirm = _confirming(w, j, picks)
-    seen = confirm >= 0
-    first, last = picks.judged[seen], confirm[seen]
-    throughout = running[last + 1] - running[first] == last + 1 - first
-    state[seen] = np.where(throughout, MET, NOT_MET)
+    throughout = running[confirm + 1] - running[picks.judged] == confirm + 1 - picks.judged
+    return _verdict(confirm >= 0, throughout)
+
+
+def _or_else(position: Array, states: Array, other: Array) -> NDArray[np.int8]:
+    """The state of the score at each position, and another where there is none (-1)."""
+    state: NDArray[np.int8] = np.where(position >= 0, states[position], other)
     return state
+
+
+def _verdict(known: Array, yes: Array) -> NDArray[np.int8]:
+    return np.where(known, np.where(yes, np.int8(MET), np.int8(NOT_MET)), np.int8(UNSCORED))
 
 
 def _confirming(w: Windows, j: Judged, picks: Picks) -> NDArray[np.int64]:

@@ -6,11 +6,12 @@ in `Setting` before any split; a block then needs nothing from another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from ketaoutcomes.assembly import Doses, Scores
 from ketaoutcomes.coding import text_codes
@@ -18,12 +19,15 @@ from ketaoutcomes.courses import (
     NEVER,
     Baselines,
     Courses,
+    Recorded,
     Yardstick,
     baselines,
     dose_days,
     find_courses,
+    recorded,
     yardstick,
 )
+from ketaoutcomes.definitions import MISSING
 from ketaoutcomes.outcomes import Judged, judged
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.windows import Block
@@ -36,10 +40,12 @@ if TYPE_CHECKING:
     from ketaoutcomes.cohort import Cohort
 
 Array = Any
-BLOCK = 100_000  # patients counted at a time, so that memory stays level however large the cohort
+Records = TypeVar("Records", Doses, Scores)
+BLOCK = 20_000  # patients counted at a time: few enough that their windows stay in the processor's cache
 COURSE_COLUMNS = ("protocol", "route", "unit", "site", "start_quarter")
 BLANK_LABEL = "(missing)"
 NO_COURSE = "(no course)"
+DOSE_UNIT = "dose_unit"  # a course's unit as a grouping: `unit` is what a row of the flow counts
 UNOBSERVED = -(2**40)  # records are taken to reach back for ever unless the plan or the person says otherwise
 
 
@@ -59,6 +65,21 @@ class Setting:
     rule: Yardstick
     admitted: tuple[NDArray[np.bool_], ...]
 
+    @cached_property
+    def start_days(self) -> NDArray[np.int64]:
+        """Each patient's day 0, in days since 1970."""
+        return _start_days(self.cohort)
+
+    @cached_property
+    def _people(self) -> dict[str, tuple[NDArray[np.int32], tuple[str, ...]]]:
+        return {}
+
+    def people_codes(self, column: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+        """A column of people as codes into its labels, -1 where blank."""
+        if column not in self._people:
+            self._people[column] = text_codes(self.cohort.people[column])
+        return self._people[column]
+
     def blocks(self) -> Iterator[Patients]:
         """The cohort in blocks of whole patients."""
         n = len(self.cohort.patients)
@@ -76,9 +97,10 @@ def settle(cohort: Cohort, plan: Plan, as_of: str | None) -> Setting:
             ]
         )
     text, cut = _records_end(cohort, plan, as_of)
-    stated = people["protocol"].tolist() if "protocol" in people else [None] * len(people)
-    stated = [name if isinstance(name, str) else None for name in stated]
-    rule = yardstick(cohort.dose_records, stated, plan)
+    stated = people["protocol"] if "protocol" in people else pd.Series(None, index=people.index, dtype=object)
+    codes, uniques = pd.factorize(stated)
+    names = [name if isinstance(name, str) else "" for name in uniques]
+    rule = yardstick(cohort.dose_records, codes, names, plan)
     return Setting(cohort, plan, text, cut, _observed_from(cohort, plan), rule, _admitted(cohort, plan))
 
 
@@ -187,17 +209,19 @@ class Patients:
     @cached_property
     def doses(self) -> Doses:
         """The block's doses."""
-        whole = self.setting.cohort.dose_records
+        return self._own(self.setting.cohort.dose_records)
+
+    def _own(self, whole: Records) -> Records:
+        """The block's part of sorted records, its patients numbered from 0."""
         if len(self) == len(self.setting.cohort.patients):
             return whole
-        a, b = np.searchsorted(whole.patient, [self.low, self.high])
-        arrays = {
-            name: getattr(whole, name)[a:b]
-            for name in whole.__dataclass_fields__
-            if name not in ("routes", "units", "sites")
+        a, b = np.searchsorted(whole.patient, np.array([self.low, self.high], dtype=whole.patient.dtype))
+        columns: dict[str, Any] = {field.name: getattr(whole, field.name) for field in fields(whole)}
+        own: dict[str, Any] = {
+            k: column[a:b] for k, column in columns.items() if isinstance(column, np.ndarray)
         }
-        arrays["patient"] = arrays["patient"] - np.int32(self.low)
-        return replace(whole, **arrays)
+        own["patient"] = own["patient"] - np.int32(self.low)
+        return replace(whole, **own)
 
     def scores(self, instrument: str) -> Scores:
         """The block's scores of one instrument."""
@@ -213,12 +237,7 @@ class Patients:
                 none.astype(np.int8),
                 none.astype(np.int8),
             )
-        if len(self) == len(self.setting.cohort.patients):
-            return whole
-        a, b = np.searchsorted(whole.patient, [self.low, self.high])
-        arrays = {name: getattr(whole, name)[a:b] for name in whole.__dataclass_fields__}
-        arrays["patient"] = arrays["patient"] - np.int32(self.low)
-        return Scores(**arrays)
+        return self._own(whole)
 
     @cached_property
     def block(self) -> Block:
@@ -236,6 +255,17 @@ class Patients:
         return self.block.courses
 
     @cached_property
+    def _totals(self) -> dict[str, Recorded]:
+        return {}
+
+    def totals(self, instrument: str) -> Recorded:
+        """The block's scores of one instrument that have a total."""
+        if instrument not in self._totals:
+            scores = self.scores(instrument)
+            self._totals[instrument] = recorded(scores, scores.ticks != MISSING)
+        return self._totals[instrument]
+
+    @cached_property
     def _baselines(self) -> dict[str, Baselines]:
         return {}
 
@@ -245,7 +275,12 @@ class Patients:
             definition = self.plan.definitions.instrument(instrument)
             admitted = [yes[self.low : self.high] for yes in self.setting.admitted]
             self._baselines[instrument] = baselines(
-                self.courses, self.scores(instrument), self.plan, definition, admitted
+                self.courses,
+                self.scores(instrument),
+                self.totals(instrument),
+                self.plan,
+                definition,
+                admitted,
             )
         return self._baselines[instrument]
 
@@ -258,7 +293,7 @@ class Patients:
         key = (instrument, variable)
         if key not in self._judged:
             self._judged[key] = judged(
-                self.scores(instrument), self.courses, self.baselines(instrument),
+                self.scores(instrument), self.totals(instrument), self.courses, self.baselines(instrument),
                 variable=variable, ordinal=self.plan.population.ordinal, patients=len(self),
             )  # fmt: skip
         return self._judged[key]
@@ -312,7 +347,7 @@ def _codes_of(p: Patients, column: str, first_course: Array) -> tuple[Array, Arr
         codes, names = c.protocol.astype(np.int64), tuple(protocol.id for protocol in p.block.rule.protocols)
     elif column == "route":
         codes, names = c.route.astype(np.int64), doses.routes
-    elif column == "unit":
+    elif column == DOSE_UNIT:
         codes, names = c.unit.astype(np.int64), doses.units
     elif column == "start_quarter":
         codes, names = _quarters(p)
@@ -334,7 +369,7 @@ def _person_codes(p: Patients, column: str) -> tuple[Array, tuple[str, ...]]:
             return np.full(len(p), -1, dtype=np.int64), ()
         known = sorted({*(c for c in people.columns if c not in ("patient", "start_date")), *COURSE_COLUMNS})
         raise PlanError(lines=[f"by={column!r}: no such column; write one of: {', '.join(known)}"])
-    codes, names = text_codes(people[column])
+    codes, names = p.setting.people_codes(column)
     return codes[p.low : p.high].astype(np.int64), names
 
 
@@ -360,7 +395,7 @@ def _quarters(p: Patients) -> tuple[Array, tuple[str, ...]]:
 
 def calendar_month(p: Patients, patient: Array, day: Array) -> NDArray[np.int64]:
     """Months since year 0 of a day of each patient's calendar."""
-    start = _start_days(p.setting.cohort)[p.low : p.high]
+    start = p.setting.start_days[p.low : p.high]
     days = (start[patient] + np.asarray(day, dtype=np.int64)).astype("datetime64[D]")
     result: NDArray[np.int64] = days.astype("datetime64[M]").astype(np.int64) + 1970 * 12
     return result

@@ -18,11 +18,11 @@ from ketaoutcomes.courses import NEVER, REASONS, Moments
 from ketaoutcomes.definitions import MISSING, DefinitionError
 from ketaoutcomes.outcomes import KINDS, STATES
 from ketaoutcomes.partition import GoodTimeSummary, good_time_summary
-from ketaoutcomes.patients import Patients, Setting, settle
+from ketaoutcomes.patients import DOSE_UNIT, Patients, Setting, settle
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.results import as_tuple
-from ketaoutcomes.tables import empty
-from ketaoutcomes.tallies import KEYS, Header, Tally, make
+from ketaoutcomes.tables import TABLES, empty
+from ketaoutcomes.tallies import KEYS, Header, Part, Tally, make
 from ketaoutcomes.windows import windows
 
 AXES = ("session", "week", "end", "month")
@@ -30,6 +30,7 @@ Names = str | Sequence[str] | None
 Days = Sequence[int] | None
 
 if TYPE_CHECKING:
+    from datetime import date
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -53,10 +54,12 @@ class Study:
     (1, 2)
     """
 
-    def __init__(self, cohort: Cohort, as_of: str | None = None, *, plan: Plan | None = None) -> None:
+    def __init__(self, cohort: Cohort, as_of: str | date | None = None, *, plan: Plan | None = None) -> None:
         self.cohort = cohort
         self.plan = plan or cohort.plan
-        self._setting: Setting = settle(cohort, self.plan, None if as_of is None else str(as_of))
+        self._setting: Setting = settle(
+            cohort, self.plan, None if as_of is None else str(as_of).partition(" ")[0]
+        )
 
     @property
     def as_of(self) -> str:
@@ -168,12 +171,12 @@ class Study:
         """
         axes = self._axes(at)
         names = self._criteria(criteria)
-        grouping = as_tuple(by or ())
+        grouping = _groupable(as_tuple(by or ()))
         if "session" in axes and "protocol" not in grouping:
             grouping = ("protocol", *grouping)
         request = Request(grouping, axes, names, self._kinds(kind), tuple(tables))
         basis = basis_of(self.cohort, self.plan) if "good_time" in tables else ""
-        parts: dict[str, list[pd.DataFrame]] = {name: [] for name in KEYS}
+        parts: dict[str, list[Part]] = {name: [] for name in KEYS}
         for p in self._setting.blocks() if "_blocks" not in self.__dict__ else self._blocks:
             for name, found in count(p, request).items():
                 parts[name] += found
@@ -343,6 +346,32 @@ def tally(
     Give `as_of` when parts are counted apart: each would otherwise end on its own last day.
     """
     return Study(cohort, as_of, plan=plan).tally(by=by, at=at)
+
+
+def _groupable(by: tuple[str, ...]) -> tuple[str, ...]:
+    """Grouping columns, refused where a result has a column of that name; `unit` becomes `dose_unit`."""
+    by = tuple(dict.fromkeys(DOSE_UNIT if column == "unit" else column for column in by))
+    own = {key for keys in KEYS.values() for key in keys} | set(TABLES["rates"].names) | OF_RESULTS
+    taken = [column for column in by if column in own]
+    if taken:
+        raise PlanError(
+            lines=[f"by={column!r} names a column of the results; rename it in [columns]" for column in taken]
+        )
+    return by
+
+
+OF_RESULTS = {
+    "people",
+    "session",
+    "of",
+    "step",
+    "median",
+    "median_day",
+    "planned_day",
+    "median_days",
+    "mean",
+    "sd",
+}
 
 
 def _known(given: tuple[str, ...], allowed: tuple[str, ...], name: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ the manual and another in the code.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -197,6 +198,11 @@ def empty(name: str) -> pd.DataFrame:
     >>> list(empty("problems").columns)
     ['file', 'row', 'column', 'rule', 'action']
     """
+    return _empty(name).copy()
+
+
+@cache
+def _empty(name: str) -> pd.DataFrame:
     import pandas as pd
 
     kinds = {

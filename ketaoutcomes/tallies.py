@@ -13,6 +13,7 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 import ketaoutcomes
@@ -20,6 +21,8 @@ import ketaoutcomes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 SCHEMA = 1
 NUMBERS = 1  # raised only together with the CHANGELOG's "Numbers that change"
@@ -163,16 +166,95 @@ def typed(name: str, table: pd.DataFrame, by: tuple[str, ...]) -> pd.DataFrame:
     return table.sort_values(keys, kind="stable", ignore_index=True)
 
 
-def summed(name: str, parts: Iterable[pd.DataFrame], by: tuple[str, ...]) -> pd.DataFrame:
-    """Tables of one kind added: rows with equal keys become one, their counts summed."""
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        return typed(name, pd.DataFrame(columns=[*KEYS[name], *by, *COUNTS[name]]), by)
-    table = pd.concat(parts, ignore_index=True)
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """Counts of one block of patients on their way into a table of a Tally: packed codes, labelled later.
+
+    `packed` holds one integer per cell, `labels` what its digits stand for (the columns in order, most
+    significant first) and `constants` the columns that are the same in every cell.
+    """
+
+    name: str
+    labels: tuple[tuple[str, Sequence[Any]], ...]
+    constants: tuple[tuple[str, Any], ...]
+    packed: NDArray[np.int64]
+    counts: Mapping[str, NDArray[np.int64]]
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def table(self) -> pd.DataFrame:
+        """The counts with a column of labels for every key."""
+        found, packed = dict(self.constants), self.packed
+        for column, labels in reversed(self.labels):
+            found[column] = np.array(labels, dtype=object)[packed % len(labels)]
+            packed = packed // len(labels)
+        # One block of objects: columns handed over one by one are each searched for a better type.
+        block = np.empty((len(found), len(packed)), dtype=object)
+        for row, values in zip(block, found.values(), strict=True):
+            row[:] = values
+        frame = pd.DataFrame(block.T, columns=list(found), dtype=object)
+        for count in COUNTS[self.name]:
+            frame[count] = self.counts[count]
+        return frame
+
+
+Part = Counted | pd.DataFrame
+
+
+def _together(parts: Iterable[Part]) -> list[pd.DataFrame]:
+    """The parts as tables; counts whose columns stand for the same are joined before they are labelled."""
+    tables: list[pd.DataFrame] = []
+    alike: dict[Any, list[Counted]] = {}
+    for part in parts:
+        if isinstance(part, pd.DataFrame):
+            tables.append(part)
+        elif len(part):
+            alike.setdefault((part.labels, part.constants), []).append(part)
+    for (labels, constants), same in alike.items():
+        name = same[0].name
+        counts = {count: np.concatenate([part.counts[count] for part in same]) for count in COUNTS[name]}
+        packed = np.concatenate([part.packed for part in same])
+        tables.append(Counted(name, labels, constants, packed, counts).table())
+    return [table for table in tables if len(table)]
+
+
+def summed(name: str, parts: Iterable[Part], by: tuple[str, ...]) -> pd.DataFrame:
+    """Tables of one kind added: rows with equal keys become one, their counts summed; as `typed` has them."""
+    tables = _together(parts)
     keys = [*KEYS[name], *by]
-    counts = list(COUNTS[name])
-    table = table.groupby(keys, sort=False, dropna=False, observed=True)[counts].sum().reset_index()
-    return typed(name, table[table["n"] != 0], by)
+    types = {key: "int64" if key in INTEGER_KEYS else object for key in keys}
+    if not tables:
+        return pd.DataFrame(
+            {key: np.array([], dtype=types[key]) for key in keys}
+            | {count: np.array([], dtype=np.int64) for count in COUNTS[name]}
+        )
+    table = pd.concat(tables, ignore_index=True)
+    values = {key: table[key].to_numpy(dtype=types[key]) for key in keys}
+    first, cell = _cells(list(values.values()))
+    added = {key: column[first] for key, column in values.items()}
+    for count in COUNTS[name]:
+        added[count] = np.zeros(len(first), dtype=np.int64)
+        np.add.at(added[count], cell, table[count].to_numpy(dtype=np.int64))
+    kept = added["n"] != 0
+    return pd.DataFrame({key: pd.Series(column[kept], dtype=column.dtype) for key, column in added.items()})
+
+
+def _cells(columns: Sequence[NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct rows of key columns in order: where each is first found, and which of them every row is.
+
+    The columns are packed into one integer as they come, which is renumbered before it could overflow.
+    """
+    packed, size = np.zeros(len(columns[0]), dtype=np.int64), 1
+    for column in columns:
+        codes, labels = pd.factorize(column, sort=True, use_na_sentinel=False)
+        if size > 2**62 // max(len(labels), 1):
+            distinct, packed = np.unique(packed, return_inverse=True)
+            size = len(distinct)
+        packed = packed * len(labels) + codes
+        size *= len(labels)
+    _, first, cell = np.unique(packed, return_index=True, return_inverse=True)
+    return first, cell
 
 
 def combine(tallies: Iterable[Tally]) -> Tally:
@@ -199,7 +281,7 @@ def combine(tallies: Iterable[Tally]) -> Tally:
     return make(Header(**noted), {name: [getattr(t, name) for t in tallies] for name in KEYS})
 
 
-def make(header: Header, parts: Mapping[str, Sequence[pd.DataFrame]]) -> Tally:
+def make(header: Header, parts: Mapping[str, Sequence[Part]]) -> Tally:
     """A Tally from the parts of its tables, equal keys summed."""
     flow, points, values, transitions = (summed(name, parts.get(name, ()), header.by) for name in KEYS)
     return Tally(header, flow, points, values, transitions)

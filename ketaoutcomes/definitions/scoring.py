@@ -134,7 +134,7 @@ def _sums(instrument: Instrument, items: NDArray[np.int8]) -> tuple[NDArray[np.i
     n = items.shape[1]
     # One byte per sum where the highest total fits: int8 would wrap at 128.
     narrow = instrument.items * instrument.item_high < 128
-    total = np.zeros(n, np.int8 if narrow else np.int16)
+    total: NDArray[Any] = np.zeros(n, np.int8 if narrow else np.int16)
     answered = np.full(n, instrument.items, np.int8)
     grouped = {item for group in instrument.groups for item in group}
     some_blank = bool((items < 0).any())

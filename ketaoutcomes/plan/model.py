@@ -149,6 +149,10 @@ class Plan:
         >>> '"level":0.95' in Plan().canonical()
         True
         """
+        return self._canonical
+
+    @cached_property
+    def _canonical(self) -> str:
         names = (*self.criteria.primary, *self.criteria.also, self.good_time.criterion)
         definitions = json.loads(self.definitions.as_text(sorted(set(names)), self.protocol_ids))
         content: dict[str, Any] = {name: _plain(getattr(self, name).as_table()) for name in ANALYSIS}
