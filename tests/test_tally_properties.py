@@ -18,6 +18,7 @@ from reference import Settings
 from small_cohorts import Rows, dose_frame, plan_for, study_of, wide_scores
 
 import ketaoutcomes as ko
+from ketaoutcomes.plan import PlanError
 from ketaoutcomes.tallies import parse_tally
 
 CRITERIA = ("phq9_response50", "phq9_remission_lt5", "pcl5_reliable15", "pcl5_loss_dx", "peg_response30")
@@ -326,3 +327,23 @@ def test_the_plan_decides_which_points_there_are() -> None:
 def test_the_reference_does_not_lean_on_what_it_checks() -> None:
     source = Path(reference.__file__).read_text(encoding="utf-8")
     assert not any(f"import {name}" in source for name in ("numpy", "pandas", "ketaoutcomes"))
+
+
+@pytest.mark.parametrize("column", ["state", "value", "n", "rate", "session"])
+def test_a_grouping_named_like_a_result_is_refused(column: str) -> None:
+    doses = pd.DataFrame({"patient": ["a"], "day": [0], "dose": 0.5, "unit": "mg/kg", "route": "iv"})
+    people = pd.DataFrame({"patient": ["a"], "cut_day": [300], column: ["North"]})
+    scores = pd.DataFrame({"patient": ["a"], "day": [0], "phq9": [20]})
+    found = ko.Study(ko.Cohort.from_frames(doses, scores, people))
+    with pytest.raises(PlanError, match=r"rename it in \[columns\]") as refused:
+        found.rates(at="end", by=column)
+    assert "North" not in str(refused.value)
+
+
+def test_a_courses_unit_groups_as_dose_unit() -> None:
+    doses = pd.DataFrame({"patient": ["a"], "day": [0], "dose": 0.5, "unit": "mg/kg", "route": "iv"})
+    people = pd.DataFrame({"patient": ["a"], "cut_day": [300]})
+    scores = pd.DataFrame({"patient": ["a"], "day": [0], "phq9": [20]})
+    found = ko.Study(ko.Cohort.from_frames(doses, scores, people))
+    assert set(found.rates(at="end", by="unit")["dose_unit"]) == {"mg/kg"}
+    assert "mg/kg" in set(found.flow(by="unit")["dose_unit"])
