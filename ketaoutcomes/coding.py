@@ -120,19 +120,14 @@ def _spelt(column: pd.Series[Any]) -> tuple[NDArray[np.int32], list[str]] | None
         return None
     if max(sizes) == 1:
         return np.broadcast_to(np.int32(0), len(column)), column.iloc[:1].tolist()
-    codes, row, start = (
-        np.empty(len(column), dtype=np.int32),
-        np.full(math.prod(sizes), -1, dtype=np.int32),
-        0,
-    )
+    codes, start = np.empty(len(column), dtype=np.int32), 0
+    present = np.zeros(math.prod(sizes), dtype=bool)
     for piece in pieces:
-        stop = start + len(piece)
-        codes[start:stop] = _number(piece, low, sizes)
-        row[codes[start:stop]] = np.arange(start, stop, dtype=np.int32)
-        start = stop
-    present = row >= 0
+        codes[start : start + len(piece)] = number = _number(piece, low, sizes)
+        present[number] = True
+        start += len(piece)
     ranks = np.cumsum(present, dtype=np.int32) - np.int32(1)
-    return look_up(ranks, codes), column.take(row[present]).tolist()
+    return look_up(ranks, codes), _spelling(np.flatnonzero(present), low, sizes)
 
 
 def _least_and_greatest(pieces: list[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -181,11 +176,35 @@ def _number(piece: Array, low: Array, sizes: list[int]) -> NDArray[np.int32]:
     return number
 
 
+def _spelling(numbers: NDArray[np.int64], low: NDArray[np.uint8], sizes: list[int]) -> list[str]:
+    """The text that each number was read from."""
+    letters = np.empty((len(numbers), len(sizes)), dtype=np.uint32)  # as numpy holds text: four bytes each
+    for place in reversed(range(len(sizes))):
+        numbers, letters[:, place] = np.divmod(numbers, sizes[place])
+    letters += low
+    texts: list[str] = letters.view(f"U{len(sizes)}").ravel().tolist()
+    return texts
+
+
 def look_up(table: NDArray[Cell], index: Array) -> NDArray[Cell]:
     """`table[index]` in pieces: a whole index of short integers would first be copied as long ones."""
+    if len(table) and table.strides == (0,):  # one value throughout, held once
+        return np.broadcast_to(table[0], len(index))
     found = np.empty(len(index), dtype=table.dtype)
     for start in range(0, len(index), PIECE):
         found[start : start + PIECE] = table.take(index[start : start + PIECE])
+    return found
+
+
+def sift(keep: Array, *columns: Array) -> list[Any]:
+    """Columns without the rows that are not kept, in pieces: whole masks and indices are slow to apply."""
+    found = [np.empty(int(np.count_nonzero(keep)), dtype=column.dtype) for column in columns]
+    at = 0
+    for start in range(0, len(keep), PIECE):
+        rows = np.flatnonzero(keep[start : start + PIECE])
+        for column, kept in zip(columns, found, strict=True):
+            column[start : start + PIECE].take(rows, out=kept[at : at + len(rows)], mode="clip")
+        at += len(rows)
     return found
 
 

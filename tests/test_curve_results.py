@@ -82,9 +82,7 @@ def test_the_all_started_curve_is_the_sum_of_the_responded_bands():
 def test_states_that_nobody_was_in_are_listed_only_where_everyone_may_be_in_them():
     listed = set(curve_results.state_occupation(tally(*TEN))["state"])
     assert listed == {*curve_results.STATES} - curve_results.SOMETIMES
-    more = tally(
-        *TEN, (0, "", "unjudged", 1), (25, "lapsed", "next_course", 1)
-    )
+    more = tally(*TEN, (0, "", "unjudged", 1), (25, "lapsed", "next_course", 1))
     listed = set(curve_results.state_occupation(more)["state"])
     assert {"unjudged", "next_course"} <= listed
     assert "responded_unjudged" not in listed

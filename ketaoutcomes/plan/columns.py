@@ -32,7 +32,8 @@ from ketaoutcomes.plan.keys import (
 
 NAMES = {
     "doses": (
-        "patient", "day", "date", "session", "dose", "unit", "route", "days", "until_day", "until_date", "site",
+        "patient", "day", "date", "session", "dose", "unit", "route", "days", "until_day", "until_date",
+        "site",
     ),
     "scores": ("patient", "day", "date", "session", "timing", "instrument", "score"),
     "people": (
