@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.definitions import MISSING, Instrument, score_items
+from ketaoutcomes.coding import PIECE, look_up
+from ketaoutcomes.definitions import MISSING, Instrument, Scored, score_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 Array = Any
 TIMINGS = {"pre": 0, "post": 1}
-CHUNK = 1 << 16  # rows handled at a time where that keeps the work in cache
+FIELDS = ("ticks", "answered", "prorated", "diagnosis", "flag")
 FARTHEST_DAY = 40_000  # a century either side of day 0; beyond lie placeholders such as 9999-12-31
 
 
@@ -111,8 +112,8 @@ def order(patient: Array, time: Array) -> NDArray[np.int64] | None:
         permutation: NDArray[np.int64] = np.lexsort((time, patient))
         return permutation
     key = np.empty(n, dtype=np.int64)
-    for start in range(0, n, CHUNK):
-        piece = slice(start, start + CHUNK)
+    for start in range(0, n, PIECE):
+        piece = slice(start, start + PIECE)
         moment = (patient[piece].astype(np.int64) << time_bits) + (time[piece].astype(np.int64) - first)
         key[piece] = (moment << row_bits) + np.arange(start, start + len(moment))
     key.sort()
@@ -135,6 +136,45 @@ def whole_numbers(column: pd.Series[Any]) -> tuple[NDArray[np.float64], NDArray[
     return values, wrong
 
 
+def plain_forms(
+    frame: pd.DataFrame, columns: Sequence[str], instrument: Instrument, *, prorate: bool
+) -> Scored | None:
+    """Score forms whose every answer is blank or one that can be given; None where any is not.
+
+    In pieces that fit the processor's cache: the answers are never held together.
+    """
+    cells = [_held(frame[column]) for column in columns]
+    if not all(one.dtype.kind in "iuf" for one in cells):
+        return None
+    n = len(frame)
+    whole = Scored(
+        ticks=np.empty(n, np.int32), answered=np.empty(n, np.int8), prorated=np.empty(n, np.bool_),
+        diagnosis=np.empty(n, np.int8), flag=np.empty(n, np.int8),
+    )  # fmt: skip
+    for start in range(0, n, PIECE):
+        given = np.empty((len(columns), min(PIECE, n - start)), dtype=np.int8)
+        for one, into in zip(cells, given, strict=True):
+            if not _whole_answers(_numbers(one[start : start + PIECE]), instrument, into):
+                return None
+        part = score_items(instrument, given.T, prorate=prorate)
+        for name in FIELDS:
+            getattr(whole, name)[start : start + PIECE] = getattr(part, name)
+    return whole
+
+
+def _held(column: pd.Series[Any]) -> Any:
+    """What holds a column: numpy's array without copying, else pandas' own."""
+    return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
+
+
+def _numbers(cells: Any) -> NDArray[Any]:
+    """Cells of a numeric column as numpy holds them, blank as NaN."""
+    if isinstance(cells, np.ndarray):
+        return cells
+    numbers: NDArray[Any] = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+    return numbers
+
+
 def answers(
     frame: pd.DataFrame, columns: Sequence[str], instrument: Instrument, name: str, found: Findings
 ) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
@@ -143,18 +183,11 @@ def answers(
     bad = np.zeros(len(frame), dtype=bool)
     for i, column in enumerate(columns):
         cells = frame[column]
-        plain = isinstance(cells.dtype, np.dtype) and cells.dtype.kind in "iuf"
-        whole = pd.api.types.is_integer_dtype(cells.dtype)
-        if plain or whole:
-            numbers = cells.to_numpy() if plain else cells.to_numpy(dtype=np.float64, na_value=np.nan)
-            if _whole_answers(numbers, instrument, matrix[:, i]):
-                continue
         values, wrong = whole_numbers(cells)
         found.rows(frame, name, wrong, column, "D07" if cells.dtype == bool else "D10", "quarantined")
         part = ~np.isnan(values) & (values != np.floor(values))
         found.rows(frame, name, part, column, "D11", "quarantined")
         ok = (values >= instrument.item_low) & (values <= instrument.item_high) & ~part
-        matrix[:, i] = -1
         matrix[ok, i] = values[ok].astype(np.int8)
         bad |= wrong | part
         _note_answers(frame, name, column, ~ok & ~part & ~np.isnan(values), values, bad, found)
@@ -162,25 +195,17 @@ def answers(
 
 
 def _whole_answers(numbers: Array, instrument: Instrument, into: NDArray[np.int8]) -> bool:
-    """Write one item's answers, -1 where blank; False as soon as a cell holds anything else.
-
-    In pieces that fit the processor's cache: half the time of whole columns.
-    """
-    low, high = instrument.item_low, instrument.item_high
-    for start in range(0, len(numbers), CHUNK):
-        piece = numbers[start : start + CHUNK]
-        with np.errstate(invalid="ignore"):
-            answer = piece.astype(np.int8)
-        blank = piece != piece
-        blanks = int(np.count_nonzero(blank))
-        if blanks + int(np.count_nonzero(answer == piece)) < len(piece):
-            return False
-        # All bits set is -1: the same as answer[blank] = -1, many times faster.
-        np.bitwise_or(answer, np.negative(blank.view(np.int8)), out=answer)
-        if answer.max() > high or int(np.count_nonzero(answer < low)) > blanks:
-            return False
-        into[start : start + CHUNK] = answer
-    return True
+    """Write one item's answers, -1 where blank; False where a cell holds anything else."""
+    with np.errstate(invalid="ignore"):
+        answer = numbers.astype(np.int8)
+    blank = numbers != numbers
+    blanks = int(np.count_nonzero(blank))
+    if blanks + int(np.count_nonzero(answer == numbers)) < len(numbers):
+        return False
+    # All bits set is -1: the same as answer[blank] = -1, many times faster.
+    np.bitwise_or(answer, np.negative(blank.view(np.int8)), out=into)
+    below = int(np.count_nonzero(into < instrument.item_low))
+    return below <= blanks and (not len(into) or int(into.max()) <= instrument.item_high)
 
 
 def _note_answers(
@@ -233,23 +258,23 @@ def score_rows(
     not the stated total are scored; a complete set that disagrees with it is quarantined (rule D04).
     """
     n = len(frame)
-    scored: dict[str, Array] = {
-        "ticks": np.full(n, MISSING, dtype=np.int32),
-        "answered": np.full(n, -1, dtype=np.int8),
-        "prorated": np.zeros(n, dtype=bool),
-        "diagnosis": np.full(n, -1, dtype=np.int8),
-        "flag": np.full(n, -1, dtype=np.int8),
-    }
     bad = np.zeros(n, dtype=bool)
-    record = np.zeros(n, dtype=bool)
     if item_columns:
-        matrix, bad = answers(frame, item_columns, instrument, name, found)
-        result = score_items(instrument, matrix, prorate=prorate)
-        record = result.answered > 0
-        scored.update(
-            ticks=result.ticks, answered=result.answered, prorated=result.prorated,
-            diagnosis=result.diagnosis, flag=result.flag,
-        )  # fmt: skip
+        forms = plain_forms(frame, item_columns, instrument, prorate=prorate)
+        if forms is None:
+            matrix, bad = answers(frame, item_columns, instrument, name, found)
+            forms = score_items(instrument, matrix, prorate=prorate)
+        scored: dict[str, Array] = {field: getattr(forms, field) for field in FIELDS}
+        record = forms.answered > 0
+    else:
+        record = np.zeros(n, dtype=bool)
+        scored = {
+            "ticks": np.full(n, MISSING, dtype=np.int32),
+            "answered": np.full(n, -1, dtype=np.int8),
+            "prorated": np.zeros(n, dtype=bool),
+            "diagnosis": np.full(n, -1, dtype=np.int8),
+            "flag": np.full(n, -1, dtype=np.int8),
+        }
     if total_column is not None:
         stated, wrong = totals(frame, total_column, instrument, name, found)
         has_total = stated != MISSING
@@ -284,7 +309,7 @@ def one_per_moment(
     permutation = order(patient, time)
     if permutation is not None:
         positions, patient, time = positions[permutation], patient[permutation], time[permutation]
-    columns = {key: values.take(positions) for key, values in scored.items()}
+    columns = {key: look_up(values, positions) for key, values in scored.items()}
     same = np.zeros(len(patient), dtype=bool)
     same[1:] = (patient[1:] == patient[:-1]) & (time[1:] == time[:-1])
     if same.any():

@@ -21,7 +21,7 @@ from ketaoutcomes.assembly import (
     score_rows,
     whole_numbers,
 )
-from ketaoutcomes.coding import labelled, look_up, recode, text_codes
+from ketaoutcomes.coding import PIECE, labelled, look_up, recode, sift, text_codes
 from ketaoutcomes.tables import empty
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 Array = Any
 BLANK_DAY = np.iinfo(np.int32).min
+FAR_AWAY = 2**30
 DATE_COLUMNS = {"target_day": "target_date", "cut_day": "cut_date", "observed_from": "observed_from"}
 PROVENANCE = ("source_file", "source_row")
 
@@ -45,22 +46,16 @@ class Rows:
     Days are those of the frame (since 1970 for dates) until `Reader` counts them from the patient's day 0.
     """
 
-    position: NDArray[np.int64]
+    position: NDArray[np.int32]
     patient: NDArray[np.int32]
     day: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.position)
 
-    def at(self, index: NDArray[np.int64]) -> Rows:
-        """The rows at some places of these, ascending."""
-        if len(index) == len(self):
-            return self
-        return Rows(self.position.take(index), self.patient.take(index), self.day.take(index))
-
     def only(self, keep: Array) -> Rows:
         """Some of the rows, in the same order."""
-        return self.at(np.flatnonzero(keep))
+        return self if keep.all() else Rows(*sift(keep, self.position, self.patient, self.day))
 
     def firsts(self, patients: int) -> NDArray[np.int32]:
         """Each patient's first day here, BLANK_DAY where there is none."""
@@ -132,18 +127,15 @@ class Reader:
 
     def _by_patient_and_day(self, name: str) -> Rows:
         """One sort serves all that follows; a frame that is read twice is sorted once."""
+        patient = self.patient.pop(name)
         if name != "doses" and self.frames[name] is self.frames["doses"]:
             return self.rows["doses"]
-        patient, day, fine = self.patient[name], self._days(name), self.fine[name]
-        position = None
-        if not fine.all():
-            position = np.flatnonzero(fine)
-            patient, day = patient[position], day[position]
-        sorting = order(patient, day)
-        if sorting is not None:
-            patient, day = look_up(patient, sorting), look_up(day, sorting)
-            position = sorting if position is None else position[sorting]
-        return Rows(np.arange(len(day)) if position is None else position, patient, day)
+        day = self._days(name)
+        rows = Rows(np.arange(len(day), dtype=np.int32), patient, day).only(self.fine[name])
+        sorting = order(rows.patient, rows.day)
+        if sorting is None:
+            return rows
+        return Rows(*(look_up(column, sorting) for column in (rows.position, rows.patient, rows.day)))
 
     def _days(self, name: str) -> NDArray[np.int32]:
         """Each row's day as in the frame; rows without one are set aside."""
@@ -154,8 +146,8 @@ class Reader:
         if len(days) and (days.max() > limit or days.min() < -limit):
             far = ~wrong & (np.abs(days) > limit)
             self._set_aside(name, self.fine[name] & far, column, "E07")
-            days = np.where(far, BLANK_DAY, days)
-        return days.astype(np.int32)
+            days = np.where(far, np.int32(BLANK_DAY), days)
+        return days
 
     def _given(self) -> tuple[Rows, NDArray[np.float64]]:
         """The rows that are a dose that was given, and their amounts, blank as NaN."""
@@ -168,9 +160,9 @@ class Reader:
         if wrong.any():
             self.found.rows(frame, "doses", wrong & self.fine["doses"], "dose", "D15", "quarantined")
             amount = np.where(wrong, np.nan, amount)
-        given = rows.only((amount != 0).take(rows.position))  # blank is not zero
+        given = rows.only(look_up(amount != 0, rows.position))  # blank is not zero
         self.found.count("doses", "doses", "not given", "amount 0", len(rows) - len(given))
-        return given, amount.take(given.position)
+        return given, look_up(amount, given.position)
 
     def _origin(self, given: Rows) -> NDArray[np.int32] | None:
         """Each patient's day 0 on the calendar: the first dose, else the first record. None when undated."""
@@ -236,7 +228,7 @@ class Reader:
             codes[column], labels[column] = np.broadcast_to(np.int32(-1), len(rows)), ()
             if column in frame:
                 every, labels[column] = text_codes(frame[column], lower=column != "site")
-                codes[column] = every.take(rows.position)
+                codes[column] = look_up(every, rows.position)
         return codes, labels
 
     def _plausible(
@@ -303,12 +295,12 @@ class Reader:
         part, position = frame, timed.position
         if len(timed) < len(frame):
             where = np.sort(position)
-            part, position = frame.iloc[where], np.searchsorted(where, position)
+            part, position = frame.iloc[where], np.searchsorted(where, position).astype(np.int32)
         prorate = self.plan.scores.prorate == "published"
         record, scored = score_rows(
             part, instrument, items, total, name="scores", prorate=prorate, found=self.found
         )
-        kept = replace(timed, position=position).only(record.take(position))
+        kept = replace(timed, position=position).only(look_up(record, position))
         return one_per_moment(part, instrument.id, kept.position, kept.patient, kept.day, scored, self.found)
 
     def _people(self, origin: Array) -> pd.DataFrame:
@@ -383,17 +375,28 @@ def _present(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.cat.remove_unused_categories() if isinstance(column.dtype, pd.CategoricalDtype) else column
 
 
-def _whole_days(column: pd.Series[Any], kind: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Days as whole numbers (dates: since 1970), 0 and marked in the mask where a cell is none."""
+def _whole_days(column: pd.Series[Any], kind: str) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Days as whole numbers (dates: since 1970), 0 and marked in the mask where a cell is none.
+
+    Days beyond some million years are brought within them: they stay what they are, too far to be true.
+    """
+    exact: Array
     if kind == "date":
         stamps = pd.to_datetime(column, errors="coerce")
         if isinstance(stamps.dtype, pd.DatetimeTZDtype):
             stamps = stamps.dt.tz_localize(None)  # the date as written is the day, wherever it was written
-        blank = stamps.isna().to_numpy()
-        days = stamps.to_numpy(dtype="datetime64[D]").view(np.int64)
-        return (np.where(blank, 0, days) if blank.any() else days), blank
-    if pd.api.types.is_integer_dtype(column.dtype) and isinstance(column.dtype, np.dtype):
-        return column.to_numpy(dtype=np.int64), np.zeros(len(column), dtype=bool)
-    values, wrong = whole_numbers(column)
-    blank = wrong | np.isnan(values) | (values != np.floor(values))
-    return np.where(blank, 0, values).astype(np.int64), blank
+        exact, blank = stamps.to_numpy(), stamps.isna().to_numpy()
+    elif pd.api.types.is_integer_dtype(column.dtype) and isinstance(column.dtype, np.dtype):
+        exact, blank = column.to_numpy(), np.zeros(len(column), dtype=bool)
+    else:
+        exact, wrong = whole_numbers(column)
+        blank = wrong | np.isnan(exact) | (exact != np.floor(exact))
+        exact = np.where(blank, 0, exact)
+    days = np.empty(len(exact), dtype=np.int32)
+    for start in range(0, len(exact), PIECE):
+        piece = exact[start : start + PIECE]
+        piece = piece.astype("datetime64[D]").view(np.int64) if kind == "date" else piece
+        days[start : start + PIECE] = np.clip(piece, -FAR_AWAY, FAR_AWAY)
+    if blank.any():
+        days[blank] = 0
+    return days, blank

@@ -33,7 +33,10 @@ class Described:
 _AXES = {
     "session": ("by session", "the last score after each session, before the next one"),
     "week": ("by week", "the score nearest to each week after the first dose"),
-    "end": ("at the end of the series", "the score nearest to two weeks after the last induction dose"),
+    "end": (
+        "at the end of the series",
+        "the score nearest to the plan's day after the last induction dose",
+    ),
     "month": ("by month", "the end score, in the month in which the series came due"),
 }
 

@@ -267,7 +267,7 @@ def flow_steps(described: Described | None, words: Words) -> list[Step]:
         Step("stays", "patients with a treatment series", _kept(patients, "with_course")),
         Step("stays", "series found", tuple(math.fsum(found.values()) for found in courses)),
         *_losses(courses, "eligible"),
-        Step("stays", "first series with a baseline to judge by", _kept(courses, "eligible")),
+        Step("stays", "one series of each, with a baseline to judge by", _kept(courses, "eligible")),
         *_losses(due, "due"),
         Step("counted", "due: counted in every rate", _kept(due, "due")),
     ]
