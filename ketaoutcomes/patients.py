@@ -97,9 +97,10 @@ def settle(cohort: Cohort, plan: Plan, as_of: str | None) -> Setting:
             ]
         )
     text, cut = _records_end(cohort, plan, as_of)
-    stated = people["protocol"] if "protocol" in people else pd.Series(None, index=people.index, dtype=object)
-    codes, uniques = pd.factorize(stated)
-    names = [name if isinstance(name, str) else "" for name in uniques]
+    codes, names = np.full(len(people), -1), [""]
+    if "protocol" in people:
+        codes, uniques = pd.factorize(people["protocol"])
+        names = [name if isinstance(name, str) else "" for name in uniques]
     rule = yardstick(cohort.dose_records, codes, names, plan)
     return Setting(cohort, plan, text, cut, _observed_from(cohort, plan), rule, _admitted(cohort, plan))
 

@@ -85,7 +85,7 @@ def rates(
     parts = [_analysed(frame, counts, name, tally, method, confidence) for name in as_tuple(analysis)]
     table = pd.concat(parts, ignore_index=True) if parts else frame
     order = ["_group", "_criterion", "_kind", "_analysis", "_point"]
-    table = table.sort_values(order, kind="stable", ignore_index=True).drop(columns=[*order, "_reason"])
+    table = table.iloc[np.lexsort([table[column] for column in reversed(order)])].reset_index(drop=True)
     for name in ("due", "given", "assessed", "met", "n"):
         if table[name].notna().all():
             table[name] = table[name].astype("int64")

@@ -8,6 +8,7 @@ after that day's dose, so that "up to the day of the next dose" and "after the d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,17 +93,14 @@ def _session_windows(block: Block, rows: Array, visits: int, window: int) -> Win
     c, days = block.courses, block.days
     k = np.arange(visits)
     given = k < c.inducted[rows][:, None]
-    at = (
-        np.minimum(c.start[rows][:, None] + k, len(days.day) - 1)
-        if len(days.day)
-        else np.zeros((0, visits), int)
-    )
-    day = days.day[at].astype(np.int64)
-    after = np.minimum(at + 1, len(days.day) - 1)
-    same = (after > at) & (days.patient[after] == c.patient[rows][:, None])
-    next_dose = np.where(same, days.day[after], NEVER).astype(np.int64)
+    at = np.minimum(c.start[rows][:, None] + k, max(len(days.day) - 1, 0))
     last = (c.first[rows].astype(np.int64) + c.maturity[rows])[:, None]
-    hi = np.minimum(np.minimum(2 * next_dose, 2 * (day + window) + 1), 2 * last + 1)
+    # A score is judged with the dose before it: up to the day of the patient's next dose, within the window.
+    day = days.day.astype(np.int64)
+    until = 2 * (day + window) + 1
+    same = days.patient[1:] == days.patient[:-1]
+    until[:-1] = np.where(same, np.minimum(until[:-1], 2 * day[1:]), until[:-1])
+    hi = np.minimum(until.take(at), 2 * last + 1)
     not_given_hi = np.minimum(2 * last + 1, 2 * c.next_first[rows].astype(np.int64)[:, None])
     carry_hi = np.where(given, hi, not_given_hi).ravel()
     due = block.due(rows, c.maturity[rows].astype(np.int64))
@@ -112,7 +110,7 @@ def _session_windows(block: Block, rows: Array, visits: int, window: int) -> Win
     return Windows(
         axis="session", labels=tuple(str(i + 1) for i in range(visits)),
         course=np.repeat(rows, visits), point=np.tile(k, len(rows)),
-        lo=(2 * day + 1).ravel(), hi=np.where(given, hi, -FOREVER).ravel(), target=None,
+        lo=(2 * day + 1).take(at).ravel(), hi=np.where(given, hi, -FOREVER).ravel(), target=None,
         carry_hi=carry_hi, ever_hi=carry_hi, sustain_hi=np.broadcast_to(sustain_hi, shape).ravel(),
         due=np.repeat(due, visits), due_sustained=np.repeat(due_sustained, visits), given=given.ravel(),
         scheduled=np.full(visits, block.plan.assessments.schedule == "every session"),
@@ -211,37 +209,65 @@ def covered(block: Block, rows: Array, day: Array) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, eq=False)
 class Picks:
-    """Positions among the scores: the one judged, the one carried, the span `ever` looks at; -1: none."""
+    """Positions among sorted scores of one instrument, for each window: the one judged, the one carried.
+
+    -1 where there is none. What only `ever` asks for is found when first asked.
+    """
 
     judged: NDArray[np.int64]
     carried: NDArray[np.int64]
-    ever_last: NDArray[np.int64]
-    first: NDArray[np.int64]  # the course's first score after its first dose: where `ever` begins
+    scores: Searched
+
+    @cached_property
+    def first(self) -> NDArray[np.int64]:
+        """The course's first score after its first dose: where `ever` begins."""
+        c = self.scores.block.courses
+        starts = self.scores.moments.first_from(c.patient, 2 * c.first.astype(np.int64) + 1)
+        return starts[self.scores.w.course]
+
+    @cached_property
+    def ever_last(self) -> NDArray[np.int64]:
+        """The last score `ever` looks at; -1: none."""
+        w = self.scores.w
+        return self.carried if w.ever_hi is w.carry_hi else self.scores.last(w.ever_hi)
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """Sorted scores of one instrument, searched for the scores of some windows."""
+
+    block: Block
+    w: Windows
+    moments: Moments
+    patient: NDArray[np.int32]
+    time: NDArray[np.int32]
+
+    @cached_property
+    def who(self) -> NDArray[np.int32]:
+        """The patient of each window."""
+        return self.block.courses.patient[self.w.course]
+
+    def last(self, until: Array) -> NDArray[np.int64]:
+        """The last score after the course's first dose and up to a time; -1: none."""
+        if not len(self.patient):
+            return np.full(len(self.w), -1, dtype=np.int64)
+        begin = (2 * self.block.courses.first.astype(np.int64) + 1)[self.w.course]
+        at = self.moments.last_by(self.who, until)
+        fine = (at >= 0) & (self.patient[at] == self.who) & (self.time[at] >= begin)
+        return np.where(fine, at, -1)
 
 
 def pick(block: Block, w: Windows, moments: Moments, patient: Array, time: Array) -> Picks:
     """Find each window's score among sorted scores of one instrument."""
-    who = block.courses.patient[w.course]
-    begin = 2 * block.courses.first[w.course].astype(np.int64) + 1
+    scores = Searched(block, w, moments, patient, time)
+    carried = scores.last(w.carry_hi)
     if not len(patient):
-        none = np.full(len(w), -1, dtype=np.int64)
-        return Picks(none, none, none, none)
-
-    def last(until: Array, since: Array) -> NDArray[np.int64]:
-        at = moments.last_by(who, until)
-        fine = (at >= 0) & (patient[at] == who) & (time[at] >= since)
-        return np.where(fine, at, -1)
-
-    carried = last(w.carry_hi, begin)
+        return Picks(carried, carried, scores)
     if w.target is None:
         # For a session received, the last score up to the window's end is the carried one too.
         inside = (carried >= 0) & (time[carried] >= w.lo) & w.given
-        judged = np.where(inside, carried, -1)
-    else:
-        judged = _nearest(w, moments, who, patient, time)
-    ever_last = carried if w.ever_hi is w.carry_hi else last(w.ever_hi, begin)
-    starts = moments.first_from(block.courses.patient, 2 * block.courses.first.astype(np.int64) + 1)
-    return Picks(judged, carried, ever_last, starts[w.course])
+        return Picks(np.where(inside, carried, -1), carried, scores)
+    return Picks(_nearest(w, moments, scores.who, patient, time), carried, scores)
 
 
 def _nearest(w: Windows, moments: Moments, who: Array, patient: Array, time: Array) -> NDArray[np.int64]:
