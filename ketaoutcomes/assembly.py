@@ -154,7 +154,7 @@ def plain_forms(
     for start in range(0, n, PIECE):
         given = np.empty((len(columns), min(PIECE, n - start)), dtype=np.int8)
         for one, into in zip(cells, given, strict=True):
-            if not _whole_answers(_numbers(one[start : start + PIECE]), instrument, into):
+            if not _whole_answers(*_numbers(one[start : start + PIECE]), instrument, into):
                 return None
         part = score_items(instrument, given.T, prorate=prorate)
         for name in FIELDS:
@@ -167,12 +167,12 @@ def _held(column: pd.Series[Any]) -> Any:
     return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
 
 
-def _numbers(cells: Any) -> NDArray[Any]:
-    """Cells of a numeric column as numpy holds them, blank as NaN."""
+def _numbers(cells: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Cells of a numeric column as numpy holds them, and which are blank."""
     if isinstance(cells, np.ndarray):
-        return cells
-    numbers: NDArray[Any] = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-    return numbers
+        return cells, cells != cells
+    numbers: NDArray[Any] = cells.to_numpy(dtype=cells.dtype.numpy_dtype, na_value=0)
+    return numbers, np.asarray(cells.isna()) | (numbers != numbers)
 
 
 def answers(
@@ -194,18 +194,20 @@ def answers(
     return matrix, bad
 
 
-def _whole_answers(numbers: Array, instrument: Instrument, into: NDArray[np.int8]) -> bool:
+def _whole_answers(
+    numbers: Array, blank: NDArray[np.bool_], instrument: Instrument, into: NDArray[np.int8]
+) -> bool:
     """Write one item's answers, -1 where blank; False where a cell holds anything else."""
     with np.errstate(invalid="ignore"):
         answer = numbers.astype(np.int8)
-    blank = numbers != numbers
-    blanks = int(np.count_nonzero(blank))
-    if blanks + int(np.count_nonzero(answer == numbers)) < len(numbers):
+    if not bool(((answer == numbers) | blank).all()):
         return False
     # All bits set is -1: the same as answer[blank] = -1, many times faster.
     np.bitwise_or(answer, np.negative(blank.view(np.int8)), out=into)
     below = int(np.count_nonzero(into < instrument.item_low))
-    return below <= blanks and (not len(into) or int(into.max()) <= instrument.item_high)
+    return below <= int(np.count_nonzero(blank)) and (
+        not len(into) or int(into.max()) <= instrument.item_high
+    )
 
 
 def _note_answers(

@@ -145,7 +145,8 @@ def _turned(piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _arrow_chunks(column: pd.Series[Any]) -> list[Any]:
     """The Arrow arrays that hold a text column; none where pandas holds it otherwise."""
-    if not isinstance(column.dtype, pd.StringDtype) or column.dtype.storage != "pyarrow":
+    kind = column.dtype
+    if not isinstance(kind, pd.ArrowDtype) and getattr(kind, "storage", "") != "pyarrow":
         return []
     array: Any = column.array
     held = array.__arrow_array__()

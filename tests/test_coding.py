@@ -36,6 +36,7 @@ def holdings(cells: Cells) -> list[pd.Series]:
         arrow = pd.StringDtype("pyarrow")
         held += [
             pd.Series(cells, dtype=arrow),
+            pd.Series(cells, dtype="string").convert_dtypes(dtype_backend="pyarrow"),
             pd.concat([pd.Series(cells[:3], dtype=arrow), pd.Series(cells[3:], dtype=arrow)]),
             pd.Series(["before", *cells, "after"], dtype=arrow).iloc[1:-1],
         ]
