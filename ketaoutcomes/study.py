@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from ketaoutcomes import curve_results, good_time, good_time_counts, histories, results
+from ketaoutcomes import curve_results, good_time, good_time_counts, histories, results, row_tables
 from ketaoutcomes.adequacy import basis_of
-from ketaoutcomes.coding import labelled
 from ketaoutcomes.cohort import Cohort
-from ketaoutcomes.counting import Request, count, instruments_of, judge_all, point_labels, row_flow
-from ketaoutcomes.courses import NEVER, REASONS, Moments
-from ketaoutcomes.definitions import MISSING, DefinitionError
-from ketaoutcomes.outcomes import KINDS, STATES
+from ketaoutcomes.counting import Request, count, row_flow
+from ketaoutcomes.definitions import DefinitionError
+from ketaoutcomes.outcomes import KINDS
 from ketaoutcomes.partition import GoodTimeSummary, good_time_summary
 from ketaoutcomes.patients import DOSE_UNIT, Patients, Setting, settle
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.results import as_tuple
-from ketaoutcomes.tables import TABLES, empty
+from ketaoutcomes.tables import TABLES
 from ketaoutcomes.tallies import KEYS, Header, Part, Tally, make
-from ketaoutcomes.windows import windows
 
 AXES = ("session", "week", "end", "month")
 Names = str | Sequence[str] | None
@@ -32,11 +28,6 @@ Days = Sequence[int] | None
 if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from ketaoutcomes.definitions import Criterion
-    from ketaoutcomes.windows import Picks, Windows
 
 
 class Study:
@@ -84,21 +75,21 @@ class Study:
     @cached_property
     def courses(self) -> pd.DataFrame:
         """One row per patient and course; columns as declared for `courses`."""
-        return _stacked("courses", [_courses_table(p) for p in self._blocks])
+        return row_tables.stacked("courses", [row_tables.courses(p) for p in self._blocks])
 
     @cached_property
     def baselines(self) -> pd.DataFrame:
         """One row per patient, course and instrument; columns as declared for `baselines`."""
-        parts = [_baselines_table(p, name) for p in self._blocks for name in self.plan.instruments]
-        return _stacked("baselines", parts).sort_values(
+        parts = [row_tables.baselines(p, name) for p in self._blocks for name in self.plan.instruments]
+        return row_tables.stacked("baselines", parts).sort_values(
             ["patient", "course", "instrument"], kind="stable", ignore_index=True
         )
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
         """One row per score after the first dose of a course; columns as declared for `outcomes`."""
-        parts = [_outcomes_table(p, name) for p in self._blocks for name in self.plan.instruments]
-        return _stacked("outcomes", parts).sort_values(
+        parts = [row_tables.outcomes(p, name) for p in self._blocks for name in self.plan.instruments]
+        return row_tables.stacked("outcomes", parts).sort_values(
             ["patient", "course", "instrument", "day", "timing"], kind="stable", ignore_index=True
         )
 
@@ -109,8 +100,8 @@ class Study:
         are listed there; `rates` are counts of exactly these rows.
         """
         axes, names, kinds = self._axes(at), self._criteria(criteria), self._kinds(kind)
-        parts = [_points_table(p, axis, names, kinds) for p in self._blocks for axis in axes]
-        return _stacked("points", parts)
+        parts = [row_tables.points(p, axis, names, kinds) for p in self._blocks for axis in axes]
+        return row_tables.stacked("points", parts)
 
     def good_time(
         self, criteria: Names = None, *, basis: str | None = None, clock: str | None = None
@@ -178,11 +169,8 @@ class Study:
         basis = basis_of(self.cohort, self.plan) if "good_time" in tables else ""
         parts: dict[str, list[Part]] = {name: [] for name in KEYS}
         for p in self._setting.blocks() if "_blocks" not in self.__dict__ else self._blocks:
-            for name, found in count(p, request).items():
-                parts[name] += found
-            if "good_time" in tables:
-                delayed = "delayed_entry" in tables
-                for name, found in good_time_counts.count(p, grouping, basis, delayed=delayed).items():
+            for counts in _counts(p, request, basis):
+                for name, found in counts.items():
                     parts[name] += found
         if "flow" in tables:
             parts["flow"].append(row_flow(self.cohort.ledger, grouping))
@@ -348,6 +336,14 @@ def tally(
     return Study(cohort, as_of, plan=plan).tally(by=by, at=at)
 
 
+def _counts(p: Patients, request: Request, basis: str) -> Iterator[Mapping[str, Sequence[Part]]]:
+    """What one block of patients adds to a Tally, from each of the counters asked for."""
+    yield count(p, request)
+    if "good_time" in request.tables:
+        delayed = "delayed_entry" in request.tables
+        yield good_time_counts.count(p, request.by, basis, delayed=delayed)
+
+
 def _groupable(by: tuple[str, ...]) -> tuple[str, ...]:
     """Grouping columns, refused where a result has a column of that name; `unit` becomes `dose_unit`."""
     by = tuple(dict.fromkeys(DOSE_UNIT if column == "unit" else column for column in by))
@@ -379,140 +375,6 @@ def _known(given: tuple[str, ...], allowed: tuple[str, ...], name: str) -> tuple
     if wrong:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {', '.join(map(repr, wrong))}")
     return given
-
-
-def _stacked(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Parts of one declared table as one; the declared empty table where there are no rows."""
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else empty(name)
-
-
-def _courses_table(p: Patients) -> pd.DataFrame:
-    c = p.courses
-    by_patient = (
-        p.setting.cohort.people["site"].to_numpy(dtype=object) if "site" in p.setting.cohort.people else None
-    )
-    site = labelled(c.site, p.doses.sites)
-    if by_patient is not None:
-        site = np.where(c.site < 0, by_patient[p.low : p.high][c.patient], site)
-    visits = np.array([protocol.visits or 0 for protocol in p.block.rule.protocols] + [0])[c.protocol]
-    cut = p.block.cut[c.patient]
-    return pd.DataFrame(
-        {
-            "patient": p.names[c.patient],
-            "course": c.number.astype(np.int64),
-            "protocol": labelled(c.protocol, [protocol.id for protocol in p.block.rule.protocols]),
-            "route": labelled(c.route, p.doses.routes),
-            "unit": labelled(c.unit, p.doses.units),
-            "site": site,
-            "first_day": c.first.astype(np.int64),
-            "induction_end": _whole(c.last_induction, visits > 0),
-            "last_day": c.last_end.astype(np.int64),
-            "sessions": c.stop - c.start,
-            "induction_sessions": c.inducted.astype(np.int64),
-            "ended": (c.last_end.astype(np.int64) + c.gap < cut) & (c.gap < NEVER),
-            "due_day": _whole(c.first.astype(np.int64) + c.maturity, c.maturity < NEVER),
-        }
-    )
-
-
-def _whole(values: Any, known: Any) -> Any:
-    """Whole numbers, blank where not known."""
-    return pd.array(np.where(known, np.asarray(values, dtype=np.float64), np.nan), dtype="Int64")
-
-
-def _points_of(ticks: Any, per_point: int) -> Any:
-    return np.where(ticks == MISSING, np.nan, ticks / per_point)
-
-
-def _baselines_table(p: Patients, instrument: str) -> pd.DataFrame:
-    base, c = p.baselines(instrument), p.courses
-    reasons = (*REASONS, *(f"entry:{rule.column}" for rule in p.plan.population.entry))
-    ticks = p.plan.definitions.instrument(instrument).ticks
-    return pd.DataFrame(
-        {
-            "patient": p.names[c.patient],
-            "course": c.number.astype(np.int64),
-            "instrument": instrument,
-            "baseline": _points_of(base.ticks, ticks),
-            "baseline_day": _whole(base.day, base.found),
-            "eligible": base.reason == 0,
-            "reason": np.array(reasons, dtype=object)[base.reason],
-            "index": base.index.astype(np.int64),
-        }
-    )
-
-
-def _outcomes_table(p: Patients, instrument: str) -> pd.DataFrame:
-    """Each score, with the course it belongs to: after its first dose, until the next course's first dose."""
-    s, c = p.scores(instrument), p.courses
-    scored = (s.ticks != MISSING) & ((s.time >> 1) <= p.block.cut[s.patient])
-    patient, time, ticks = s.patient[scored], s.time[scored].astype(np.int64), s.ticks[scored]
-    # A pre-dose score on the first day of a course belongs to the course before it, if there is one.
-    at = Moments(c.patient, 2 * c.first + 1).last_by(patient, time)
-    safe = np.maximum(at, 0)
-    own = (at >= 0) & (c.patient[safe] == patient) if len(c) else np.zeros(len(patient), dtype=bool)
-    patient, time, ticks, course = patient[own], time[own], ticks[own], safe[own]
-    before = Moments(p.block.days.patient, 2 * p.block.days.day + 1).last_by(patient, time)
-    base = p.baselines(instrument).ticks[course]
-    per_point = p.plan.definitions.instrument(instrument).ticks
-    baseline, score = _points_of(base, per_point), ticks / per_point
-    return pd.DataFrame(
-        {
-            "patient": p.names[patient],
-            "course": c.number[course].astype(np.int64),
-            "instrument": instrument,
-            "day": time >> 1,
-            "timing": np.where(time & 1, "post", "pre"),
-            "session": before - c.start[course] + 1,
-            "baseline": baseline,
-            "score": score,
-            "change": np.where(base == MISSING, np.nan, (ticks - base.astype(np.int64)) / per_point),
-        }
-    )
-
-
-def _points_table(p: Patients, axis: str, names: Sequence[str], kinds: tuple[str, ...]) -> pd.DataFrame:
-    parts: list[pd.DataFrame] = []
-    if axis == "month" and p.setting.cohort.dates == "offsets":
-        return empty("points")
-    for instrument, criteria in instruments_of(p, names).items():
-        rows = np.flatnonzero(p.baselines(instrument).index == p.plan.population.ordinal)
-        for w in windows(p.block, rows, axis):
-            for criterion, found, by_kind in judge_all(p, criteria, kinds, w):
-                parts += [
-                    _states_table(p, w, criterion, kind, found, state) for kind, state in by_kind.items()
-                ]
-    return _stacked("points", parts)
-
-
-def _states_table(
-    p: Patients, w: Windows, criterion: Criterion, kind: str, found: Picks, state: NDArray[np.int8]
-) -> pd.DataFrame:
-    j, c = p.judged(criterion.instrument, criterion.variable), p.courses
-    names = np.array(STATES, dtype=object)[state]
-    at = np.where(np.isin(names, ["met", "not_met"]), found.judged, -1)
-    at = np.where(np.isin(names, ["carried_met", "carried_not_met"]), found.carried, at)
-    point, labels = point_labels(p, w)
-    day, score = np.full(len(w), np.nan), np.full(len(w), np.nan)
-    day[at >= 0] = j.time[at[at >= 0]] >> 1
-    unit = p.plan.definitions.instrument(criterion.instrument).ticks if criterion.variable == "score" else 1
-    score[at >= 0] = j.value[at[at >= 0]] / unit
-    return pd.DataFrame(
-        {
-            "patient": p.names[c.patient[w.course]],
-            "course": c.number[w.course].astype(np.int64),
-            "instrument": criterion.instrument,
-            "criterion": criterion.name,
-            "kind": kind,
-            "axis": w.axis,
-            "point": np.array(labels, dtype=object)[point],
-            "given": np.where(w.given, "yes", "no"),
-            "state": names,
-            "day": pd.array(day, dtype="Int64"),
-            "score": score,
-        }
-    )
 
 
 __all__ = ["AXES", "PlanError", "Study", "tally"]

@@ -16,7 +16,7 @@ ORDER = [
     "simulate", "courses", "windows", "outcomes", "patients", "standing", "adequacy", "exposure",
     "good_time", "tallies", "counting", "good_time_counts", "good_time_cells", "disclosure", "results",
     "partition", "curve_results", "wording", "figures", "good_time_figures", "course_figures", "report",
-    "histories", "study", "published", "explain", "commands", "cli",
+    "histories", "row_tables", "study", "published", "explain", "commands", "cli",
 ]  # fmt: skip
 
 
