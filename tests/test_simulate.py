@@ -13,7 +13,7 @@ import pytest
 from ketaoutcomes import simulate
 from ketaoutcomes.cohort import Cohort
 from ketaoutcomes.plan import Plan
-from ketaoutcomes.simulate.answers import BLANK, leave_blank, same_verdict, spread
+from ketaoutcomes.simulate.answers import BLANK, leave_blank, same_verdict, spread, with_last
 from ketaoutcomes.simulate.clinics import PCL5, PHQ9
 from ketaoutcomes.simulate.draws import Draws
 from ketaoutcomes.study import Study
@@ -22,7 +22,9 @@ ONSET = {
     "phq9_response50": "onset_day",
     "phq9_remission_lt5": "remission_day",
     "pcl5_reliable15": "pcl5_onset_day",
+    "phq9_deterioration": "worse_day",
 }
+OVER = dict.fromkeys(ONSET, "lost_day") | {"phq9_deterioration": "recovered_day"}
 CRITERIA = list(ONSET)
 VISITS = ["iv6", "im", "esketamine"]
 
@@ -94,12 +96,24 @@ def test_as_many_items_are_left_blank_as_asked():
         ([1, 1, 1, 1, 1, 0, 0, 0, BLANK], 20, True),  # 5, prorated 5.6: neither is
         ([1, 1, 1, 1, 0, 0, 0, BLANK, BLANK], 20, False),  # 4, prorated 5.1: no longer below five
         ([2, 2, 2, 2, 1, 0, 0, 0, BLANK], 18, False),  # 9, prorated 10.1: no longer half of 18
+        ([2, 2, 2, 2, 2, 2, 2, 1, BLANK], 10, False),  # 15, prorated 16.9: now 6 above 10
+        ([2, 2, 2, 2, 2, 2, 2, 2, BLANK], 10, True),  # 16, prorated 18: at least 6 above, both
     ],
 )
 def test_blanks_never_turn_what_was_planted(answers, baseline, same):
     total = sum(max(answer, 0) for answer in answers)
-    verdict = same_verdict(np.array([answers], dtype=np.int8), np.array([total]), np.array([baseline]))
+    verdict = same_verdict(np.array([answers], dtype=np.int8), np.array([total]), np.array([baseline]), 6)
     assert verdict.tolist() == [same]
+
+
+def test_the_last_item_is_answered_as_told_and_the_total_kept():
+    totals, told = np.array([12, 12, 27, 1]), np.array([2, BLANK, 1, 3])
+    before = spread(totals, 3, np.zeros((4, 9)), Draws(1, "items"))
+    after = with_last(before, totals, told, np.zeros((4, 9)), Draws(1, "ninth"))
+    assert (after.sum(axis=1) == totals).all()
+    assert (after.min(), after.max()) == (0, 3)
+    assert after[[0, 2, 3], 8].tolist() == [2, 3, 1]  # 27 leaves no room below 3, 1 none above 1
+    assert (after[1] == before[1]).all()
 
 
 # What is found is what was planted
@@ -121,7 +135,7 @@ def test_every_scored_point_shows_the_planted_state(criterion, axis, protocols):
     table = seen(study().points(at=axis, criteria=criterion), sample().truth, study().courses)
     table = table[table["protocol"].isin(protocols)]
     begun = (table["since"] >= table[ONSET[criterion]]).fillna(False)
-    over = (table["since"] >= table["lost_day"]).fillna(False)
+    over = (table["since"] >= table[OVER[criterion]]).fillna(False)
     assert len(table) > 300
     assert ((begun & ~over) == (table["state"] == "met")).all()
 
@@ -134,6 +148,33 @@ def test_everybody_is_eligible_or_not_for_the_planted_reason(instrument):
     planted = table[instrument].replace({"no_score": "no_baseline"})
     assert (table["reason"] == planted).all()
     assert (table["baseline"].dropna() == table[f"{instrument}_baseline"].dropna()).all()
+
+
+def test_who_gets_worse_is_planted_and_enough_of_them():
+    truth = sample().truth
+    worse = truth[truth["worse_day"].notna()]
+    assert 0.03 < len(worse) / len(truth) < 0.08
+    assert worse["onset_day"].isna().all()
+    assert (worse["phq9_baseline"].dropna() <= 21).all()
+    assert 5 < worse["recovered_day"].notna().sum() < 0.5 * len(worse)
+    ends = study().points(at="end", criteria="phq9_deterioration")
+    ever = study().points(at="end", criteria="phq9_deterioration", kind="ever")
+    assert 20 < (ends["state"] == "met").sum() < (ever["state"] == "met").sum()
+
+
+def test_answers_to_item_9_rise_where_that_was_planted():
+    truth = sample().truth
+    risen = truth[truth["item9_worse"].notna()]
+    assert set(risen["item9_baseline"]) == {0, 1}
+    assert (risen["item9_worse"] > risen["item9_baseline"]).all()
+    assert (risen.groupby("item9_baseline").size() > 5).all()
+    rows = sample().sessions[["patient", "date", "phq9_9"]].dropna().merge(risen, on="patient")
+    since = (rows["date"] - rows["first_date"]).dt.days
+    before = since.between(-10, 0)
+    while_worse = (since >= rows["worse_day"]) & ~(since >= rows["recovered_day"]).fillna(False)
+    assert (rows["phq9_9"] == rows["item9_baseline"])[before].all()
+    assert (rows["phq9_9"] >= rows["item9_worse"])[while_worse].all()
+    assert while_worse.sum() > 30
 
 
 def deviations(planted: pd.DataFrame, found: pd.DataFrame, *keys: str) -> pd.Series:
@@ -390,5 +431,5 @@ def test_the_page_prints_the_planted_rates():
         for line in page.splitlines()
         if line.startswith(("| iv6 | s", "| im | s", "| esketamine | s", "| home | w"))
     ]
-    assert len(printed) == 10
+    assert len(printed) == 11
     assert set(printed) <= known

@@ -39,16 +39,37 @@ def leave_blank(answers: NDArray[np.int8], how_many: NDArray[np.int64], draws: D
 
 
 def same_verdict(
-    answers: NDArray[np.int8], totals: NDArray[np.int64], baseline: NDArray[np.int64]
+    answers: NDArray[np.int8], totals: NDArray[np.int64], baseline: NDArray[np.int64], rise: int
 ) -> NDArray[np.bool_]:
     """Whether PHQ-9 forms with gaps, prorated, still say what the whole form says.
 
-    Compared in integers: halved from baseline, and below five. A blank that would turn the planted answer is
-    not left, so the truth stays the truth.
+    Compared in integers: halved from baseline, below five, and higher by `rise`. A blank that would turn the
+    planted answer is not left, so the truth stays the truth.
     """
     given = answers != BLANK
     answered = given.sum(axis=1)
     sums = np.where(given, answers, 0).sum(axis=1, dtype=np.int64)
     halved = 18 * sums <= baseline * answered
     low = 9 * sums < 5 * answered
-    return np.asarray((halved == (2 * totals <= baseline)) & (low == (totals < 5)))
+    worse = 9 * sums >= (baseline + rise) * answered
+    same = (halved == (2 * totals <= baseline)) & (low == (totals < 5))
+    return np.asarray(same & (worse == (totals - baseline >= rise)))
+
+
+def with_last(
+    answers: NDArray[np.int8],
+    totals: NDArray[np.int64],
+    last: NDArray[np.int64],
+    leaning: NDArray[np.float64],
+    draws: Draws,
+) -> NDArray[np.int8]:
+    """The same PHQ-9 forms, the last item answered as told (`BLANK`: left alone), the total kept.
+
+    Where the other eight cannot hold the rest of the total, the last answer is as much higher as it must be.
+    """
+    told = np.flatnonzero(last != BLANK)
+    ninth = np.clip(last[told], totals[told] - 24, totals[told])
+    others = spread(totals[told] - ninth, 3, leaning[told, :8], draws)
+    answers = answers.copy()
+    answers[told] = np.column_stack([others, ninth]).astype(np.int8)
+    return answers

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.simulate.answers import BLANK, leave_blank, same_verdict, spread
+from ketaoutcomes.simulate.answers import BLANK, leave_blank, same_verdict, spread, with_last
 from ketaoutcomes.simulate.draws import Draws
 from ketaoutcomes.simulate.expected import expected_rates
 from ketaoutcomes.simulate.planting import ARMS, HABITS, NEVER, VISIT_ARMS, Habits, HomeArm
@@ -54,9 +54,11 @@ class Simulated:
     truth
         One row per course, latent: `onset_day`, `remission_day`, `pcl5_onset_day` (first day whose scores
         meet PHQ-9 response, PHQ-9 remission, a PCL-5 fall of 15), `lost_day` (first day none does any
-        more) and, at home, `reached_day` (first dose of nine tenths of the target), counted from the first
-        dose, blank where never; `onset_step` and the like (session, or week at home) also where the person
-        left before it.
+        more), `worse_day` and `recovered_day` (first day reliably worse, first day no longer) and, at home,
+        `reached_day` (first dose of nine tenths of the target), counted from the first dose, blank where
+        never; `onset_step` and the like (session, or week at home) also where the person left before it.
+        `item9_baseline` and `item9_worse` are the answers planted to the self-harm item before treatment
+        and, at least, while worse; blank where that item was left to chance.
     planted
         One row per protocol, site (`all`: every site), criterion and point: the rate planted (`latent`, had
         everybody stayed and answered) and the rates to expect from the file (`nri`, `observed`), with the
@@ -114,12 +116,13 @@ def clinic(patients: int = 1200, seed: int = 2026, *, habits: Habits = HABITS) -
     ['P0001', 'iv6', 'eligible']
     """
     people = _people(patients, habits, Draws(seed, "people"))
+    people = _who_gets_worse(people, habits, Draws(seed, "getting worse"))
     first = _first_courses(people, habits, seed)
     again = _repeat_courses(people, first, habits, seed)
     series = Series.joined([*first, *again])
     courses = _with_people(series.courses, people)
     doses = series.doses.assign(person=courses["person"].to_numpy()[series.doses["course"]])
-    answers = _answers(series.asks, courses, people, habits, Draws(seed, "answers"))
+    answers = _answers(series.asks, courses, people, habits, Draws(seed, "answers"), Draws(seed, "item 9"))
     sessions = _sessions(doses, answers, people)
     truth = _truth(courses, people)
     return Simulated(sessions, truth, expected_rates(truth, habits))
@@ -163,6 +166,22 @@ def _people(size: int, habits: Habits, draws: Draws) -> pd.DataFrame:
     )
 
 
+def _who_gets_worse(people: pd.DataFrame, habits: Habits, draws: Draws) -> pd.DataFrame:
+    """Who gets worse should there be no response, when, for how long, and what becomes of item 9."""
+    size = len(people)
+    can_rise = (people["phq9"] + habits.rise <= 27).to_numpy()
+    deteriorates = draws.yes(habits.deteriorates, size) & can_rise
+    item9 = draws.yes(habits.item9_rises, size) & deteriorates
+    before = draws.yes(habits.item9_from, size).astype(np.int64)
+    return people.assign(
+        deteriorates=deteriorates,
+        worse_luck=draws.unit(size),
+        worse_recovers=draws.yes(habits.worse_recovers, size),
+        item9_baseline=np.where(item9, before, BLANK),
+        item9_worse=np.where(item9, before + draws.between(1, 2, size), BLANK),
+    )
+
+
 def _first_courses(people: pd.DataFrame, habits: Habits, seed: int) -> list[Series]:
     parts = []
     asked_before = people["kind"] >= BELOW_GATE
@@ -197,12 +216,18 @@ def _numbered(series: Series, ordinal: int) -> Series:
 
 
 def _with_people(courses: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
-    mine = people.loc[courses["person"], ["phq9", "pcl5", "gad7", "kind", "quantile"]].reset_index(drop=True)
+    own = ["phq9", "pcl5", "gad7", "kind", "quantile", "item9_baseline", "item9_worse"]
+    mine = people.loc[courses["person"], own].reset_index(drop=True)
     return pd.concat([courses, mine], axis=1)
 
 
 def _answers(
-    asks: pd.DataFrame, courses: pd.DataFrame, people: pd.DataFrame, habits: Habits, draws: Draws
+    asks: pd.DataFrame,
+    courses: pd.DataFrame,
+    people: pd.DataFrame,
+    habits: Habits,
+    draws: Draws,
+    item9_draws: Draws,
 ) -> pd.DataFrame:
     """The questionnaires that came back: person, day, items (-1: blank), GAD-7 total (-1: not asked)."""
     of = courses.loc[asks["course"]].reset_index(drop=True)
@@ -219,12 +244,19 @@ def _answers(
     worse = draws.yes(habits.worse, len(courses))[asks["course"]] & (of["onset"] >= NEVER).to_numpy()
     elapsed = day - of["first"].to_numpy()
     low, high = _phq9_range(baseline, responded, remitted, worse, elapsed)
+    deteriorated = (of["worse"].to_numpy() <= day) & (day < of["recovered"].to_numpy())
+    low = np.where(deteriorated, baseline + habits.rise, low)
+    high = np.where(deteriorated, np.minimum(baseline + habits.rise + 5, 27), high)
     phq9 = low + np.floor(place * (high - low + 1)).astype(np.int64)
     phq9 = np.where(whole, np.clip(baseline + asks["shift"].to_numpy(), 0, 27), phq9)
     pcl5 = _pcl5(of, lasting & (of["pcl5_onset"].to_numpy() <= day), whole, draws)
     gad7 = np.where(whole, of["gad7"], np.floor(of["gad7"] * np.where(responded, 0.45, 0.9)).astype(np.int64))
     leaning = _profiles(people, habits, draws)[of["person"]]
-    forms = _phq9_forms(phq9, baseline, leaning[:, :9], whole, habits, draws)
+    answers = spread(phq9, 3, leaning[:, :9], draws)
+    told = np.where(deteriorated, of["item9_worse"], of["item9_baseline"])
+    told = np.where(of["worse"] < NEVER, told, BLANK)
+    answers = with_last(answers, phq9, told, leaning[:, :9], item9_draws)
+    forms = _with_gaps(answers, phq9, baseline, whole, habits, draws)
     asked_pcl5 = (of["pcl5"] >= 33).to_numpy() & (luck < habits.pcl5_asked * asks["answered"].to_numpy())
     asked_pcl5 |= whole & (asks["gad7"].to_numpy() | (of["pcl5"] >= 33).to_numpy())
     pcl5_forms = _pcl5_forms(pcl5, leaning[:, 9:], asked_pcl5, whole, habits, draws)
@@ -266,21 +298,20 @@ def _profiles(people: pd.DataFrame, habits: Habits, draws: Draws) -> NDArray[np.
     return profiles
 
 
-def _phq9_forms(
+def _with_gaps(
+    answers: NDArray[np.int8],
     totals: NDArray[np.int64],
     baseline: NDArray[np.int64],
-    leaning: NDArray[np.float64],
     whole: NDArray[np.bool_],
     habits: Habits,
     draws: Draws,
 ) -> NDArray[np.int8]:
     size = len(totals)
-    answers = spread(totals, 3, leaning, draws)
     luck = draws.unit(size)
     few = ~whole & (luck < habits.few_blank)
     many = ~whole & (luck >= habits.few_blank) & (luck < habits.few_blank + habits.many_blank)
     gaps = leave_blank(answers, np.where(few, draws.between(1, 2, size), 0), draws)
-    keep = same_verdict(gaps, totals, baseline)
+    keep = same_verdict(gaps, totals, baseline, habits.rise)
     answers = np.where(keep[:, None], gaps, answers)
     return leave_blank(answers, np.where(many, draws.between(3, 5, size), 0), draws)
 
@@ -339,13 +370,16 @@ def _truth(courses: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
         f"{name}_day": (courses[column] - first).where(courses[column] < NEVER).astype("Int64")
         for name, column in (
             ("onset", "onset"), ("remission", "remission"), ("pcl5_onset", "pcl5_onset"), ("lost", "lost"),
-            ("reached", "reached"),
+            ("reached", "reached"), ("worse", "worse"), ("recovered", "recovered"),
         )
     }  # fmt: skip
     steps = {
         f"{name}_step": courses[column].where(courses[column] < NEVER).astype("Int64")
-        for name, column in (("onset", "step"), ("remission", "remission_step"), ("pcl5_onset", "pcl5_step"))
-    }
+        for name, column in (
+            ("onset", "step"), ("remission", "remission_step"), ("pcl5_onset", "pcl5_step"),
+            ("worse", "worse_step"),
+        )
+    }  # fmt: skip
     begins = (courses["onset"] < NEVER) | (courses["pcl5_onset"] < NEVER)
     days["lost_day"] = days["lost_day"].where(begins)
     scored = mine["kind"] >= BELOW_GATE
@@ -367,6 +401,13 @@ def _truth(courses: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
             "pcl5_baseline": mine["pcl5"].where(scored).astype("Int64"),
             **steps,
             **days,
+            **_item9(courses),
         }
     )
     return table.sort_values(["patient", "course"], ignore_index=True)
+
+
+def _item9(courses: pd.DataFrame) -> dict[str, pd.Series[int]]:
+    """The answers planted to the self-harm item, of courses in which it was planted to rise."""
+    planted = (courses["worse"] < NEVER) & (courses["item9_worse"] != BLANK)
+    return {name: courses[name].where(planted).astype("Int64") for name in ("item9_baseline", "item9_worse")}

@@ -25,6 +25,7 @@ CRITERIA = {
     "phq9_response50": "phq9",
     "phq9_remission_lt5": "phq9",
     "pcl5_reliable15": "pcl5",
+    "phq9_deterioration": "phq9",
 }
 ALL_SITES = "all"
 
@@ -66,13 +67,15 @@ def _rows(
 ) -> list[tuple[str, str, str, str, str, int, int, float, float, float]]:
     points = arm.asked if isinstance(arm, HomeArm) else range(1, arm.visits + 1)
     axis = "week" if isinstance(arm, HomeArm) else "session"
-    counts = Counter(zip(group["site"], group["benzodiazepine"], strict=True)).items()
+    can_rise = group["phq9_baseline"] + habits.rise <= 27
+    counts = Counter(zip(group["site"], group["benzodiazepine"], can_rise, strict=True)).items()
     sites = {site.name: site for site in habits.sites}
     rows = []
     for point in points:
         sums = np.zeros(4)
-        for (site, taking), count in counts:
-            sums += count * _shares(arm, criterion, point, sites[site], taking == "yes", habits)
+        for (site, taking, rising), count in counts:
+            paths = _paths(arm, taking == "yes", bool(rising), habits)
+            sums += count * _shares(arm, criterion, point, sites[site], paths, habits)
         met, assessed, seen, n = sums.tolist()
         latent, nri = (met / n, seen / n) if n else (np.nan, np.nan)
         observed = seen / assessed if assessed else np.nan
@@ -83,13 +86,22 @@ def _rows(
 
 
 def _shares(
-    arm: VisitArm | HomeArm, criterion: str, point: int, site: Site, benzodiazepine: bool, habits: Habits
+    arm: VisitArm | HomeArm,
+    criterion: str,
+    point: int,
+    site: Site,
+    paths: NDArray[np.float64],
+    habits: Habits,
 ) -> NDArray[np.float64]:
     """Chances of: the state there, a score there, both; and 1."""
-    factor = habits.benzodiazepine_factor if benzodiazepine else 1.0
-    chance, response, remission, pcl5, lost = _paths(arm, arm.responders * factor, habits)
-    begins = {"phq9_response50": response, "phq9_remission_lt5": remission}.get(criterion, pcl5)
-    met = (begins <= point) & (point < lost)
+    chance, response, remission, pcl5, lost, worse, recovered = paths
+    begins, ends = {
+        "phq9_response50": (response, lost),
+        "phq9_remission_lt5": (remission, lost),
+        "pcl5_reliable15": (pcl5, lost),
+        "phq9_deterioration": (worse, recovered),
+    }[criterion]
+    met = (begins <= point) & (point < ends)
     scored = _scored(arm, point, response, site, habits, pcl5=CRITERIA[criterion] == "pcl5")
     return np.array([chance[met].sum(), (chance * scored).sum(), (chance * scored)[met].sum(), 1.0])
 
@@ -116,11 +128,27 @@ def _scored(
 
 
 @cache
-def _paths(arm: VisitArm | HomeArm, responders: float, habits: Habits) -> NDArray[np.float64]:
+def _paths(
+    arm: VisitArm | HomeArm, benzodiazepine: bool, can_rise: bool, habits: Habits
+) -> NDArray[np.float64]:
     """Every way a course can go, one column each: its chance; when response, remission, PCL-5 fall and
-    loss begin."""
-    paths = [*_without_response(arm, 1 - responders, habits), *_with_response(arm, responders, habits)]
+    loss begin; when getting reliably worse begins and ends."""
+    responders = arm.responders * (habits.benzodiazepine_factor if benzodiazepine else 1.0)
+    paths = [
+        (chance * worsens, *begins, worse, recovered)
+        for chance, *begins in _without_response(arm, 1 - responders, habits)
+        for worsens, worse, recovered in _worsening(can_rise, habits)
+    ]
+    paths += [(*path, NEVER, NEVER) for path in _with_response(arm, responders, habits)]
     return np.array(paths, dtype=np.float64).T
+
+
+def _worsening(can_rise: bool, habits: Habits) -> Iterator[tuple[float, int, int]]:
+    worse = habits.deteriorates if can_rise else 0.0
+    yield 1 - worse, NEVER, NEVER
+    for step, chance in enumerate(habits.worse_onset, start=1):
+        yield worse * chance * (1 - habits.worse_recovers), step, NEVER
+        yield worse * chance * habits.worse_recovers, step, step + habits.worse_lasts
 
 
 def _last(arm: VisitArm | HomeArm) -> int:

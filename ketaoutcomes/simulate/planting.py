@@ -132,7 +132,17 @@ class Habits:
     pcl5_blank: float = 0.04  # PCL-5 forms with a blank item: no total, the instrument publishes no rule
     few_blank: float = 0.05  # PHQ-9 forms with one or two blank items: prorated
     many_blank: float = 0.015  # PHQ-9 forms with three or more: no total
-    worse: float = 0.14  # of those without response, how many end above their baseline
+    worse: float = 0.14  # of those without response, how many end a little above their baseline
+    # Of those without response who could (a PHQ-9 of 27 cannot rise), how many get reliably worse: by `rise`
+    # points or more, beginning after the first, second … session, or week at home; who recovers does so
+    # `worse_lasts` sessions or weeks later.
+    deteriorates: float = 0.15
+    rise: int = 6
+    worse_onset: tuple[float, ...] = (0.25, 0.35, 0.25, 0.15)
+    worse_recovers: float = 0.30
+    worse_lasts: int = 2
+    item9_rises: float = 0.5  # of those who get worse, in how many the self-harm item rises with it
+    item9_from: float = 0.5  # of those, how many had answered it with 1 before treatment, the rest with 0
     benzodiazepine: float = 0.2  # share taking one
     benzodiazepine_factor: float = 0.8  # what it does to the chance of being a responder
     lamotrigine: float = 0.12  # share taking it; planted without effect

@@ -80,6 +80,15 @@ def pcl5_onsets(step: Whole, last: int, habits: Habits, draws: Draws) -> Whole:
     return np.where(falls, np.where(step < NEVER, follows, alone), NEVER)
 
 
+def worsening(people: pd.DataFrame, step: Whole, habits: Habits) -> tuple[Whole, Whole]:
+    """The step after which scores are reliably worse, and the one after which they no longer are."""
+    bounds = np.cumsum(habits.worse_onset)
+    begins = 1 + np.searchsorted(bounds, people["worse_luck"].to_numpy() * bounds[-1], side="right")
+    worse = people["deteriorates"].to_numpy(dtype=bool) & (step >= NEVER)
+    recovers = worse & people["worse_recovers"].to_numpy(dtype=bool)
+    return np.where(worse, begins, NEVER), np.where(recovers, begins + habits.worse_lasts, NEVER)
+
+
 def staying(step: Whole, steps: int, stop: tuple[float, float], draws: Draws) -> Flags:
     """Persons x steps: whether each is still there at step 1, 2, …; leaving depends on having responded."""
     at = np.arange(1, steps)
@@ -106,6 +115,7 @@ def visit_series(arm: VisitArm, people: pd.DataFrame, cut: int, habits: Habits, 
     )
     step, remission_step = onsets(arm.onset, responder, arm.lag, arm.remitters, draws)
     pcl5_step = pcl5_onsets(step, arm.visits, habits, draws)
+    worse_step, recovered_step = worsening(people, step, habits)
     days = _session_days(arm, start, habits, draws)
     there = staying(step, arm.visits, arm.stop, draws)
     given = there.sum(axis=1)
@@ -131,6 +141,9 @@ def visit_series(arm: VisitArm, people: pd.DataFrame, cut: int, habits: Habits, 
             "onset": onset,
             "remission": day_after(days, there, remission_step),
             "pcl5_onset": day_after(days, there, pcl5_step),
+            "worse_step": worse_step,
+            "worse": day_after(days, there, worse_step),
+            "recovered": day_after(days, there, recovered_step),
             "lost": _lost(last, boosters[:, 0], kept_on, habits, draws),
             "reached": NEVER,
         }
@@ -260,6 +273,7 @@ def home_series(arm: HomeArm, people: pd.DataFrame, cut: int, habits: Habits, dr
     step = np.where(early | ~responder, low, full + first_week - 1)
     remission_step = np.where(early, remission_after_low, remission_after_full + first_week - 1)
     pcl5_step = pcl5_onsets(step, arm.weeks // 2, habits, draws)
+    worse_step, recovered_step = worsening(people, step, habits)
     lost_step = np.where(step < NEVER, step + draws.wait(arm.relapse, size), NEVER)
     there = staying(np.where(step < NEVER, step, NEVER), arm.weeks, arm.stop, draws)
     weeks = there.sum(axis=1)
@@ -283,6 +297,9 @@ def home_series(arm: HomeArm, people: pd.DataFrame, cut: int, habits: Habits, dr
             "onset": _week_opens(start, step, opened),
             "remission": _week_opens(start, remission_step, remission_step <= weeks),
             "pcl5_onset": _week_opens(start, pcl5_step, pcl5_step <= weeks),
+            "worse_step": worse_step,
+            "worse": _week_opens(start, worse_step, worse_step <= weeks),
+            "recovered": _week_opens(start, recovered_step, recovered_step <= weeks),
             "lost": _week_opens(start, lost_step, lost_step < NEVER),
             "reached": np.where((early & opened) | (level_day > last), NEVER, start + level_day),
         }
