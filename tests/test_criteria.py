@@ -60,6 +60,24 @@ def test_phq9_response_and_remission(
         ("phq9_deterioration", 10, 15, False),
         ("phq9_deterioration", 16, 10, False),
         ("phq9_deterioration", 10, Fraction(112, 7), True),
+        ("phq9_csc_lt10", 15, 9, True),
+        ("phq9_csc_lt10", 14, 9, False),                 # below 10, but only 5 points lower
+        ("phq9_csc_lt10", 20, 10, False),                # 10 points lower, but 10 is not below 10
+        ("phq9_csc_lt10", 9, 3, False),                  # was below 10 to begin with
+        ("phq9_csc_lt10", 16, Fraction(69, 7), True),    # prorated: 9 and six sevenths is below 10
+        ("gad7_csc_lt8", 11, 7, True),
+        ("gad7_csc_lt8", 12, 8, False),
+        ("gad7_csc_lt8", 10, 7, False),
+        ("gad7_reliable6", 11, 6, False),
+        ("gad7_reliable6", 11, 5, True),
+        ("hamd17_mcid3", 20, 17, True),
+        ("hamd17_mcid3", 20, 18, False),
+        ("madrs_mcid2", 30, 28, True),
+        ("madrs_mcid2", 30, 29, False),
+        ("peg_mcid1", 7, 6, True),
+        ("peg_mcid1", 7, Fraction(19, 3), False),
+        ("pcl5_deterioration15", 40, 55, True),
+        ("pcl5_deterioration15", 40, 54, False),
         ("gad7_response50", 11, 5, True),
         ("gad7_response50", 11, 6, False),
         ("gad7_remission_lt5", 11, 5, False),
@@ -153,6 +171,9 @@ def slow_judge(criterion: Criterion, baseline: Fraction, value: Fraction) -> boo
         )
     if criterion.rule == "fall_points_and_at_most":
         return better >= criterion.value and reached(value, criterion.limit or Fraction(0))
+    if criterion.rule == "fall_points_and_crosses_below":
+        cut = criterion.limit or Fraction(0)
+        return better >= criterion.value and not passed(baseline, cut) and passed(value, cut)
     return {
         "fall_points": better >= criterion.value,
         "rise_points": -better >= criterion.value,

@@ -13,7 +13,7 @@ import pytest
 from wellbeing import WELLBEING, judge
 
 from ketaoutcomes import definitions
-from ketaoutcomes.definitions import Criterion, DefinitionError, Definitions, load
+from ketaoutcomes.definitions import FAMILIES, Criterion, DefinitionError, Definitions, load
 
 DEFINITIONS = load()
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -28,6 +28,7 @@ def numbers_without_source(known: Definitions) -> list[str]:
         needed |= {name for name in optional if getattr(it, name)}
         bare += [f"{it.id}.{name}" for name in needed if not it.cites.get(name, "").strip()]
         bare += [f"{it.id}.reliability" for r in it.reliability if not r.cite.strip()]
+        bare += [f"{it.id}.norms" for norm in it.norms if not norm.cite.strip()]
     for protocol in known.protocols.values():
         bare += [protocol.id for cite in protocol.cites.values() if not cite.strip()]
         bare += [protocol.id for level in protocol.levels if not level.cite.strip()]
@@ -40,10 +41,44 @@ def test_every_number_has_a_source() -> None:
 
 
 def test_the_criteria_of_the_first_release_are_all_there() -> None:
-    phq9 = "response50 response_orig partial25 remission_lt5 remission_le5 reliable6 mcid5 deterioration"
-    pcl5 = "reliable15 reliable18 change10 resp30 resp50 below33 csc28 remission20 loss_dx"
+    phq9 = (
+        "response50 response_orig partial25 remission_lt5 remission_le5 reliable6 mcid5 deterioration"
+        " csc_lt10"
+    )
+    pcl5 = "reliable15 reliable18 change10 resp30 resp50 below33 csc28 remission20 loss_dx deterioration15"
     assert [c.short for c in DEFINITIONS.instrument("phq9").criteria] == phq9.split()
     assert [c.short for c in DEFINITIONS.instrument("pcl5").criteria] == pcl5.split()
+
+
+def test_each_family_has_its_criterion_or_none_is_published() -> None:
+    found = {
+        name: tuple(c.short if (c := DEFINITIONS.of_family(name, family)) else None for family in FAMILIES)
+        for name in DEFINITIONS.instruments
+    }
+    assert FAMILIES == ("percent", "reliable", "mcid", "clinically_significant")
+    assert found == {
+        "gad7": ("response50", "reliable4", "mcid4", "csc_lt8"),
+        "hamd17": ("response50", None, "mcid3", None),
+        "madrs": ("response50", None, "mcid2", None),
+        "pcl5": ("resp50", "reliable15", "change10", "csc28"),
+        "peg": ("response30", None, "mcid1", None),
+        "phq8": ("response50", None, None, None),
+        "phq9": ("response50", "reliable6", "mcid5", "csc_lt10"),
+        "qids_sr16": ("response50", None, None, None),
+        "ybocs": ("response35", None, None, None),
+    }
+    with pytest.raises(DefinitionError, match="unknown family 'reliabl'; did you mean 'reliable'"):
+        DEFINITIONS.of_family("phq9", "reliabl")
+
+
+def test_norms_are_published_ones_or_absent() -> None:
+    # Kroenke 2001 J Gen Intern Med 16:606: mean 17.1 (SD 6.1) of 41, and 3.3 (3.8) of 474.
+    norms = {n.population: (n.mean, n.sd, n.n) for n in DEFINITIONS.instrument("phq9").norms}
+    assert norms == {
+        "functional": (Fraction("3.3"), Fraction("3.8"), 474),
+        "dysfunctional": (Fraction("17.1"), Fraction("6.1"), 41),
+    }
+    assert {name for name, it in DEFINITIONS.instruments.items() if it.norms} == {"phq9", "gad7"}
 
 
 def test_gates_and_ticks() -> None:
@@ -209,6 +244,13 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
             "[cites]",
             '[[bands]]\nname = "low"\nrange = [0, 9]\n[cites]\nbands = "house"',
             r"bands: must follow",
+        ),
+        ("[cites]", '[families]\nreliable = "reliable9"\n[cites]', r"families\.reliable: no such criterion"),
+        ("[cites]", '[families]\nreliabel = "x"\n[cites]', r"families\.reliabel: unknown key"),
+        (
+            "[cites]",
+            '[[norms]]\npopulation = "functional"\nmean = 3\nsd = 0\nn = 9\ncite = "house"\n[cites]',
+            r"norms\[1\]\.sd: needs to lie above 0",
         ),
         ("[cites]", '[labels]\nAlways = 6\n[cites]\nlabels = "house"', r"labels: .* from 0 to 5"),
         (

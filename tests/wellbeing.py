@@ -47,6 +47,7 @@ EVERY_RULE = {
     "below": "value = 13",
     "at_most": "value = 13",
     "crosses_below": "value = 13",
+    "fall_points_and_crosses_below": "value = 3\nlimit = 13",
 }
 
 

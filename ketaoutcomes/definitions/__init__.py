@@ -16,6 +16,7 @@ from pathlib import Path
 from ketaoutcomes.definitions.criteria import RULES, met
 from ketaoutcomes.definitions.listing import document
 from ketaoutcomes.definitions.model import (
+    FAMILIES,
     MISSING,
     Band,
     Cluster,
@@ -27,6 +28,7 @@ from ketaoutcomes.definitions.model import (
     Instrument,
     Level,
     Loinc,
+    Norm,
     Protocol,
     Reliability,
     suggestion,
@@ -36,6 +38,7 @@ from ketaoutcomes.definitions.scoring import Scored, band_of, score_items
 from ketaoutcomes.definitions.section import Section, parse
 
 __all__ = [
+    "FAMILIES",
     "MISSING",
     "RULES",
     "Band",
@@ -48,6 +51,7 @@ __all__ = [
     "Instrument",
     "Level",
     "Loinc",
+    "Norm",
     "Protocol",
     "Reliability",
     "Scored",
@@ -135,6 +139,13 @@ class _Shelf:
 
     def definitions(self) -> Definitions:
         """What was collected; DefinitionError with every mistake where there was one."""
+        for it in self._instruments.values():
+            for family, short in it.families.items():
+                if f"{it.id}_{short}" not in self._criteria:
+                    known = [c.short for c in self._criteria.values() if c.instrument == it.id]
+                    self.findings.append(
+                        f"{it.id}: families.{family}: no such criterion{suggestion(short, known)}"
+                    )
         if self.findings:
             raise DefinitionError(*self.findings)
         instruments = {

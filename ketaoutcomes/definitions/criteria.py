@@ -89,6 +89,11 @@ def _crosses_below(case: Case) -> Yes:
     return ~case.is_below(case.baseline, case.first) & case.is_below(case.value, case.first)
 
 
+def _fall_points_and_crosses_below(case: Case) -> Yes:
+    crossed = ~case.is_below(case.baseline, case.second) & case.is_below(case.value, case.second)
+    return crossed & case.fell_points(case.first)
+
+
 def _lost_diagnosis(case: Case) -> Yes:
     yes: Yes = (case.baseline == 1) & (case.value == 0)
     return yes
@@ -120,6 +125,10 @@ RULES: dict[str, Rule] = {
     ),
     "crosses_below": Rule(
         "baseline at or worse than `value` points, score strictly better", _crosses_below, "score"
+    ),
+    "fall_points_and_crosses_below": Rule(
+        "better by at least `value` points, from at or worse than `limit` points to strictly better",
+        _fall_points_and_crosses_below, "change", "score",
     ),
     "lost_diagnosis": Rule(
         "the provisional diagnosis was met at baseline and no longer is", _lost_diagnosis,

@@ -98,9 +98,16 @@ def _instrument_section(it: Instrument) -> list[str]:
         lines += [f"Diagnosis: {it.diagnosis.title}: {rule}; unknown where an item is blank.", ""]
     rows = ((f"`{c.name}`", c.title, _rule(c), c.cite) for c in it.criteria)
     lines += _table(("criterion", "met when", "rule", "source"), rows)
+    if it.families:
+        named = (f"{family.replace('_', ' ')} `{it.id}_{short}`" for family, short in it.families.items())
+        lines += ["Families: " + ", ".join(named) + ".", ""]
     lines += ["Sources:", ""]
     lines += [f"- {key.replace('_', ' ')}: {cite}" for key, cite in it.cites.items()]
     lines += [f"- reliability ({r.kind} {number(r.r)}, SD {number(r.sd)}): {r.cite}" for r in it.reliability]
+    lines += [
+        f"- norm ({one.population}, n = {one.n}: mean {number(one.mean)}, SD {number(one.sd)}): {one.cite}"
+        for one in it.norms
+    ]
     return [*lines, ""]
 
 

@@ -21,6 +21,11 @@ Worse = Literal["higher", "lower"]
 Combine = Literal["sum", "mean", "max_of_groups"]
 Variable = Literal["score", "diagnosis"]
 TrialUnit = Literal["doses", "days"]
+Population = Literal["functional", "dysfunctional"]
+
+FAMILIES: Final = ("percent", "reliable", "mcid", "clinically_significant")
+"""Families of criteria: a share of the baseline, change beyond error, the smallest change that matters, and
+reliable change into the functional range."""
 
 
 class DefinitionError(ValueError):
@@ -99,6 +104,17 @@ class Reliability:
 
 
 @dataclass(frozen=True)
+class Norm:
+    """The mean and standard deviation published for a population, well (functional) or not."""
+
+    population: Population
+    mean: Fraction
+    sd: Fraction
+    n: int
+    cite: str
+
+
+@dataclass(frozen=True)
 class Loinc:
     """LOINC codes: the panel, the total, and the items in the questionnaire's order."""
 
@@ -134,7 +150,8 @@ class Instrument:
 
     Totals are held in whole *ticks*; a point has `ticks` of them, the fewest that make proration exact.
     `items` is 0 where only totals can be recorded. `max_missing` blank items are replaced by the mean of
-    those answered; with more, there is no total. `gate` is the lowest baseline that is judged.
+    those answered; with more, there is no total. `gate` is the lowest baseline that is judged. `families`
+    names, by short name, the criterion that stands for each family (see FAMILIES) that has a published one.
     """
 
     id: str
@@ -157,6 +174,8 @@ class Instrument:
     flag_item: int | None
     labels: FrozenMap[int]
     reliability: tuple[Reliability, ...]
+    norms: tuple[Norm, ...]
+    families: FrozenMap[str]
     loinc: Loinc | None
     cites: FrozenMap[str]
     criteria: tuple[Criterion, ...]
@@ -232,6 +251,20 @@ class Definitions:
         known = [*self.criteria, *dict.fromkeys(c.short for c in self.criteria.values())]
         raise DefinitionError(f"unknown criterion '{name}'{suggestion(name, known)}")
 
+    def of_family(self, instrument: str, family: str) -> Criterion | None:
+        """The criterion that stands for a family (see FAMILIES) on an instrument; None: none is published.
+
+        >>> from ketaoutcomes.definitions import load
+        >>> [c.name if (c := load().of_family("phq9", family)) else None for family in FAMILIES]
+        ['phq9_response50', 'phq9_reliable6', 'phq9_mcid5', 'phq9_csc_lt10']
+        >>> load().of_family("ybocs", "reliable") is None
+        True
+        """
+        if family not in FAMILIES:
+            raise DefinitionError(f"unknown family '{family}'{suggestion(family, FAMILIES)}")
+        short = self.instrument(instrument).families.get(family)
+        return self.criteria[f"{instrument}_{short}"] if short else None
+
     def as_text(self, criteria: Iterable[str], protocols: Iterable[str]) -> str:
         """Everything that can change a number in the named definitions, as canonical JSON.
 
@@ -273,7 +306,9 @@ def _find(known: Mapping[str, Named], name: str, kind: str) -> Named:
     raise DefinitionError(f"unknown {kind} '{name}'{suggestion(name, known)}")
 
 
-_WORDS_ONLY = {"title", "cite", "cites", "criteria", "loinc", "reliability"}
+# Not only words, but without a part in any state: what is computed from them is written out where it is used.
+_OF_CHANGE = {"reliability", "norms", "families"}
+_WORDS_ONLY = {"title", "cite", "cites", "criteria", "loinc", *_OF_CHANGE}
 
 
 def _plain(value: Any) -> Any:

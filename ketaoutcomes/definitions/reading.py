@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from ketaoutcomes.definitions.criteria import RULES
 from ketaoutcomes.definitions.model import (
+    FAMILIES,
     Band,
     Cluster,
     Criterion,
@@ -16,6 +17,7 @@ from ketaoutcomes.definitions.model import (
     Instrument,
     Level,
     Loinc,
+    Norm,
     Protocol,
     Reliability,
     suggestion,
@@ -59,6 +61,8 @@ def read_instrument(file: Section) -> Instrument | None:
         flag_item=own.optional("flag_item", 1, items) if items else None,
         labels=_labels(file),
         reliability=_reliability(file),
+        norms=_norms(file),
+        families=_families(file),
         loinc=_loinc(file, items),
         cites=_cites(file, own),
         criteria=(),
@@ -133,6 +137,35 @@ def _reliability(file: Section) -> tuple[Reliability, ...]:
             section.note("r", "needs to lie between 0 and 1, and sd above 0")
         found.append(entry)
     return tuple(found)
+
+
+def _norms(file: Section) -> tuple[Norm, ...]:
+    found: list[Norm] = []
+    for section in file.sections("norms"):
+        norm = Norm(
+            population=section.choice("population", ("functional", "dysfunctional")),  # type: ignore[arg-type]
+            mean=section.number("mean"),
+            sd=section.number("sd"),
+            n=section.whole("n", 1, 1_000_000_000),
+            cite=section.text("cite"),
+        )
+        section.close()
+        if section.is_sound() and norm.sd <= 0:
+            section.note("sd", "needs to lie above 0")
+        if norm.population in [known.population for known in found]:
+            section.note("population", f"there is a {norm.population} norm already")
+        found.append(norm)
+    return tuple(found)
+
+
+def _families(file: Section) -> FrozenMap[str]:
+    """Which criterion stands for each family; whether it is there is looked up once all are read."""
+    section = file.section("families")
+    if section is None:
+        return FrozenMap()
+    families = FrozenMap({family: section.name(family) for family in FAMILIES if section.has(family)})
+    section.close()
+    return families
 
 
 def _loinc(file: Section, items: int) -> Loinc | None:
