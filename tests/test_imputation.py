@@ -1,0 +1,245 @@
+"""Rubin's rules against mice and rbmi; imputation from counts by hand, by exact means, by simulation."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from ketaoutcomes.estimates import interval
+from ketaoutcomes.estimates.imputation import _binomial, _uniform, impute, pool, pooled_rate
+
+REFERENCE = Path(os.environ.get("KETAOUTCOMES_REFERENCE_DATA", "../shared/data")) / "rubins-rules"
+known_answers = pytest.mark.skipif(
+    not REFERENCE.is_dir(), reason="reference data not here: set KETAOUTCOMES_REFERENCE_DATA"
+)
+
+# --- Rubin and Barnard-Rubin -----------------------------------------------------------------------------
+
+
+def test_three_imputations_by_hand() -> None:
+    # Mean .42; within .01; between ((.02)^2 + (.02)^2 + 0) / 2 = .0004; total .01 + 4/3 x .0004.
+    found = pool([0.40, 0.44, 0.42], [0.01, 0.01, 0.01])
+    assert found.estimate == pytest.approx(0.42)
+    assert found.between == pytest.approx(0.0004)
+    assert found.total == pytest.approx(0.01 + 4 / 3 * 0.0004)
+    # Rubin's own degrees of freedom, 3.1.6: (m - 1)(1 + 1/r)^2 with r = 4/3 x .0004 / .01.
+    assert found.df == pytest.approx(2 * (1 + 1 / (4 / 3 * 0.0004 / 0.01)) ** 2)
+
+
+@known_answers
+def test_pooling_agrees_with_mice() -> None:
+    # mice 3.15.0, pool.scalar on the 100 estimates of rbmi's own test (set.seed(101)).
+    made = pd.read_csv(REFERENCE / "rbmi_input_est_se.csv")
+    answers = pd.read_csv(REFERENCE / "mice_pool_scalar_recomputed.csv")
+    assert len(answers) == 10
+    for row in answers.to_dict("records"):
+        found = pool(made["est"], made["se"] ** 2, row["dfcom"])
+        assert found.estimate == pytest.approx(row["qbar"], rel=1e-12)
+        assert found.within == pytest.approx(row["ubar"], rel=1e-12)
+        assert found.between == pytest.approx(row["b"], rel=1e-12)
+        assert found.total == pytest.approx(row["t"], rel=1e-12)
+        assert found.df == pytest.approx(row["df"], rel=1e-12)
+        assert found.increase == pytest.approx(row["r"], rel=1e-12)
+        assert found.missing == pytest.approx(row["fmi"], rel=1e-12)
+
+
+@known_answers
+def test_pooling_agrees_with_rbmi_for_infinite_degrees_of_freedom() -> None:
+    made = pd.read_csv(REFERENCE / "rbmi_input_est_se.csv")
+    found = pool(made["est"], made["se"] ** 2)
+    assert found.estimate == pytest.approx(-0.0371910999889995, rel=1e-12)
+    assert found.total == pytest.approx(101.041208835068, rel=1e-12)
+    assert found.df == pytest.approx(1301577.44774754, rel=1e-9)
+
+
+def test_pooling_works_along_the_first_axis_only() -> None:
+    rng = np.random.Generator(np.random.PCG64(1))
+    q, u = rng.random((20, 3, 2)), rng.random((20, 3, 2))
+    found = pool(q, u, np.array([50.0, np.inf]))
+    alone = pool(q[:, 2, 1], u[:, 2, 1])
+    assert found.df.shape == (3, 2)
+    assert found.df[2, 1] == pytest.approx(alone.df)
+
+
+def test_nothing_to_see_between_imputations() -> None:
+    same = pool([0.3, 0.3], [0.01, 0.01], 40)
+    assert (same.increase, same.total) == (0, 0.01)
+    assert same.df == pytest.approx(41 / 43 * 40)  # Barnard and Rubin's for complete data
+    torn = pool([0.0, 1.0], [0.0, 0.0], 40)
+    assert (torn.increase, torn.missing) == (np.inf, 1.0)
+    with pytest.raises(ValueError, match="at least two"):
+        pool([0.3], [0.01])
+    with pytest.raises(ValueError, match="one variance for every estimate"):
+        pool([0.3, 0.4], [0.01])
+
+
+# --- the interval of a rate ------------------------------------------------------------------------------
+
+
+def test_without_differences_the_interval_is_wilsons_with_t() -> None:
+    n, met = 5000, 2000
+    low, high = interval(met, n)
+    assert pooled_rate([met] * 5, n) == pytest.approx((0.4, float(low), float(high)), abs=1e-5)
+
+
+def test_the_interval_solves_the_score_equation() -> None:
+    # Its limits are where the rate lies t standard errors away, the errors made larger by imputation.
+    met, n = np.array([40, 44, 42, 43, 41]), 100
+    estimate, low, high = pooled_rate(met, n)
+    found = pool(met / n, met / n * (1 - met / n) / n, n - 1)
+    t = stats.t.ppf(0.975, float(found.df))
+    for limit in (low, high):
+        error = np.sqrt((1 + float(found.increase)) * limit * (1 - limit) / n)
+        assert abs(estimate - limit) == pytest.approx(t * error, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("met", "n", "expected"),
+    [
+        ([0, 0, 0], 20, (0.0, 0.0)),  # nobody: the lower limit is 0
+        ([20, 20, 20], 20, (1.0, 1.0)),
+        ([0, 1, 0, 1], 1, (0.0, 1.0)),  # one person, imputed: nothing is known
+        ([0, 0], 1, (0.0, 1.0)),
+    ],
+)
+def test_edges_of_the_interval(met: list[int], n: int, expected: tuple[float, float]) -> None:
+    estimate, low, high = pooled_rate(met, n)
+    assert 0 <= low <= estimate <= high <= 1
+    assert low == expected[0] or high == expected[1]
+    assert high > low
+
+
+def test_impossible_counts_are_refused() -> None:
+    for met, n in (([3, 4], 3), ([-1, 0], 3), ([0, 0], 0)):
+        with pytest.raises(ValueError, match="between 0 and n"):
+            pooled_rate(met, n)
+
+
+# --- imputing --------------------------------------------------------------------------------------------
+
+PATHS = [("met", "yes", "1"), ("met", "no", "1"), ("not_met", "yes", "1"), ("not_met", "yes", "2")]
+MET, NOT_MET, MISSING = [30, 4, 6, 0], [5, 4, 30, 0], [10, 6, 20, 3]
+
+
+def expected_met(
+    paths: list[tuple[str, ...]], met: list[int], not_met: list[int], missing: list[int]
+) -> Fraction:
+    """The mean of what is imputed, exactly: a Beta's mean is linear in its prior's, so means chain."""
+
+    def mean(group: tuple[str, ...]) -> Fraction:
+        own = [i for i, path in enumerate(paths) if path[: len(group)] == group]
+        yes, no = sum(met[i] for i in own), sum(not_met[i] for i in own)
+        prior = mean(group[:-1]) if group else Fraction(1, 2)
+        return (prior + yes) / (1 + yes + no)
+
+    return sum((count * mean(path) for path, count in zip(paths, missing, strict=True)), Fraction(0))
+
+
+def test_the_mean_is_that_of_the_chained_posteriors() -> None:
+    drawn = impute(PATHS, MET, NOT_MET, MISSING, seed=["mean"], imputations=20_000)
+    error = drawn.std() / np.sqrt(len(drawn))
+    assert drawn.mean() == pytest.approx(float(expected_met(PATHS, MET, NOT_MET, MISSING)), abs=4 * error)
+
+
+def test_one_cell_is_a_beta_binomial() -> None:
+    # One cell within the group of all: p0 ~ Beta(.5 + 12, .5 + 8), then p ~ Beta(p0 + 12, 1 - p0 + 8).
+    drawn = impute([("a",)], [12], [8], [15], seed=["one"], imputations=40_000)
+    rng = np.random.Generator(np.random.PCG64(7))
+    whole = rng.beta(12.5, 8.5, 40_000)
+    slow = rng.binomial(15, rng.beta(whole + 12, 1 - whole + 8))
+    assert drawn.mean() == pytest.approx(slow.mean(), abs=0.1)
+    assert drawn.std() == pytest.approx(slow.std(), rel=0.03)
+
+
+def test_draws_do_not_depend_on_the_order_of_cells() -> None:
+    turned = [2, 0, 3, 1]
+    one = impute(PATHS, MET, NOT_MET, MISSING, seed=["order"])
+    other = impute(
+        [PATHS[i] for i in turned], *([values[i] for i in turned] for values in (MET, NOT_MET, MISSING)),
+        seed=["order"],
+    )  # fmt: skip
+    assert one.tolist() == other.tolist()
+
+
+def test_a_cell_is_drawn_alike_whatever_else_is_drawn() -> None:
+    # The first ten draws stay the first ten of a hundred; another cell's missing adds, and disturbs nothing.
+    few = impute(PATHS, MET, NOT_MET, [10, 0, 0, 0], seed=["s"], imputations=10)
+    many = impute(PATHS, MET, NOT_MET, [10, 0, 0, 0], seed=["s"], imputations=100)
+    others = impute(PATHS, MET, NOT_MET, [0, 6, 20, 3], seed=["s"], imputations=10)
+    both = impute(PATHS, MET, NOT_MET, MISSING, seed=["s"], imputations=10)
+    assert many[:10].tolist() == few.tolist()
+    assert both.tolist() == (few + others).tolist()
+    assert impute(PATHS, MET, NOT_MET, MISSING, seed=["t"], imputations=10).tolist() != both.tolist()
+
+
+def test_the_draws_are_these_on_every_machine() -> None:
+    drawn = impute(PATHS, MET, NOT_MET, MISSING, seed=["phq9_response50", "end"], imputations=8)
+    assert drawn.tolist() == [19, 19, 22, 16, 16, 15, 15, 19]
+
+
+def test_nobody_missing_and_nobody_scored() -> None:
+    assert impute(PATHS, MET, NOT_MET, [0, 0, 0, 0], imputations=3).tolist() == [0, 0, 0]
+    assert impute([], [], [], [], imputations=3).tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="nobody was scored"):
+        impute(PATHS, [0] * 4, [0] * 4, MISSING)
+    with pytest.raises(ValueError, match="own labels"):
+        impute([("a",), ("a",)], [1, 1], [1, 1], [1, 1])
+    with pytest.raises(ValueError, match="none below 0"):
+        impute([("a",)], [-1], [1], [1])
+
+
+def test_a_cell_without_anyone_scored_leans_on_its_group() -> None:
+    # 90 % of those off treatment met; in band 2 nobody off treatment was scored. Not one half, not 0.
+    paths = [("met", "no", "1"), ("met", "no", "2"), ("met", "yes", "1")]
+    drawn = impute(paths, [90, 0, 10], [10, 0, 90], [0, 1, 0], seed=["lean"], imputations=20_000)
+    assert drawn.mean() == pytest.approx(0.9, abs=0.02)
+
+
+def test_counts_are_quantiles_of_the_binomial() -> None:
+    # scipy.stats.binom.ppf is the outside answer.
+    chance = _uniform(["quantiles"], 3000)
+    for n in (1, 2, 7, 100, 10_000):
+        for share in (1e-9, 0.01, 0.3, 0.5, 0.99):
+            found = _binomial(chance, n, np.full(len(chance), share))
+            assert (found == stats.binom.ppf(chance, n, share)).all()
+
+
+def test_missing_at_random_is_recovered_where_complete_cases_are_biased() -> None:
+    # Truth: 60 % of those last seen well are well, 20 % of the others; half and half, so 40 %. The well are
+    # scored nine times in ten, the others three in ten: complete cases read 50 %.
+    rng = np.random.Generator(np.random.PCG64(11))
+    estimates, complete, covered = [], [], 0
+    for run in range(200):
+        well = rng.random(400) < 0.5
+        met = rng.random(400) < np.where(well, 0.6, 0.2)
+        scored = rng.random(400) < np.where(well, 0.9, 0.3)
+        cells = [well, ~well]
+        counts = [
+            [int((cell & mask).sum()) for cell in cells] for mask in (met & scored, ~met & scored, ~scored)
+        ]
+        drawn = impute([("met",), ("not_met",)], *counts, seed=["mar", str(run)], imputations=50)
+        rate, low, high = pooled_rate(sum(counts[0]) + drawn, 400)
+        estimates.append(rate)
+        complete.append((met & scored).sum() / scored.sum())
+        covered += low <= 0.4 <= high
+    error = np.std(estimates) / np.sqrt(200)
+    assert np.mean(estimates) == pytest.approx(0.4, abs=4 * error)
+    assert np.mean(complete) > 0.48
+    assert 180 <= covered <= 199  # 95 % of 200 is 190
+
+
+def test_more_imputations_settle() -> None:
+    rates = [
+        pooled_rate(40 + impute(PATHS, MET, NOT_MET, MISSING, seed=["m", str(run)], imputations=m), 118)
+        for m in (20, 2000)
+        for run in range(10)
+    ]
+    few, many = np.array(rates[:10]), np.array(rates[10:])
+    assert (many.std(axis=0) < 0.003).all()
+    assert (many.std(axis=0) < few.std(axis=0) / 3).all()
