@@ -85,6 +85,7 @@ class CourseScores:
 
     One row per score: `of` says whose, `start` delimits, `met` is 1, 0 or -1 (cannot be judged). `response`
     is the time in half-days of each course's first score that meets the criterion; 2 * NEVER where none does.
+    `last` is the position of each course's last score among all that are judged; -1 where it has none.
     `barred` is the reason why no score of a course can be judged, 0 where scores can.
     """
 
@@ -94,15 +95,14 @@ class CourseScores:
     met: NDArray[np.int8]
     response: NDArray[np.int64]
     barred: NDArray[np.int8]
+    last: NDArray[np.int64]
 
     def by(self, course_day: Array, days_before: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether each course has responded by a day, and has a judged score in the days up to it."""
-        # Half-day times stay below 2**31, so course and time pack into one sorted integer.
-        key = (self.of << 32) + self.time
-        own = np.arange(len(self.response)) << 32
-        last = np.searchsorted(key, own + 2 * course_day + 1, side="right")
-        first = np.searchsorted(key, own + 2 * (course_day - days_before), side="left")
-        scored = last > np.maximum(first, self.start[:-1])
+        recent = self.time <= (2 * course_day + 1)[self.of]
+        recent &= self.time >= (2 * (course_day - days_before))[self.of]
+        scored = np.zeros(len(self.response), dtype=bool)
+        scored[self.of[recent]] = True
         return self.response <= 2 * course_day + 1, scored & (self.barred == 0)
 
 
@@ -132,7 +132,7 @@ def course_scores(p: Patients, criterion: Criterion, rows: Array) -> CourseScore
     hits = np.append(np.flatnonzero(judged == 1), len(time))
     found = hits[np.searchsorted(hits, start[:-1])]
     response = np.append(time, 2 * NEVER)[np.where(found < start[1:], found, len(time))]
-    return CourseScores(of, start, time, judged, response, barred)
+    return CourseScores(of, start, time, judged, response, barred, np.where(high > low, high - 1, -1))
 
 
 @dataclass(frozen=True, eq=False)

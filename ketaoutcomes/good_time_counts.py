@@ -28,7 +28,7 @@ from ketaoutcomes.good_time import (
 )
 from ketaoutcomes.patients import Grouping, Patients, grouping
 from ketaoutcomes.plan import PlanError
-from ketaoutcomes.standing import ANSWERED, WORSE, is_due, last_states, safety_item, worsened
+from ketaoutcomes.standing import ANSWERED, WORSE, in_order, is_due, last_states, safety_item, worsened
 from ketaoutcomes.tallies import KEYS, Counted
 
 if TYPE_CHECKING:
@@ -175,12 +175,14 @@ class _Counter:
         """Where mature courses stand on each calendar day and on the day they mature, by the same moves."""
         days = self.p.plan.good_time
         mature = np.flatnonzero(self._mature)
-        kept = target != CENSORED
+        kept = np.flatnonzero(target != CENSORED)
+        kept = kept[in_order(course[kept], day[kept])]
+        course, day, target = course[kept], day[kept], target[kept]
         parts = []
         for until in sorted({*days.calendar_days, days.mature_days}):
             if until > days.mature_days:
                 continue
-            state = last_states(course[kept], day[kept], target[kept], until, len(self.g.exposure), UNJUDGED)
+            state = last_states(course, day, target, until, len(self.g.exposure), UNJUDGED)
             keys = {
                 "instrument": self.instrument, "criterion": f"good_time:{self.criterion}",
                 "kind": "occupation", "axis": "day", "point": str(until), "state": (state[mature], STATES),
@@ -191,7 +193,9 @@ class _Counter:
     def harm(self, rows: Array) -> list[Counted]:
         """Of everyone due: who got worse by their last score, and what the safety item was answered with."""
         due = np.flatnonzero(is_due(self.p, rows))
-        worse = worsened(self.p, rows, self.instrument)
+        scored = self.p.plan.definitions.criterion(self.criterion).variable == "score"
+        last = self.g.scores.last if scored else None
+        worse = worsened(self.p, rows, self.instrument, last)
         found = [("worse", "last", worse, WORSE)] if worse is not None else []
         answers = safety_item(self.p, rows, self.instrument)
         found += [("safety_item", point, state, ANSWERED) for point, state in answers.items()]

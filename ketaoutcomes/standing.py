@@ -24,29 +24,41 @@ WORSE = ("no_score", "not_worse", "worse")
 ANSWERED = ("not_asked", "none", "some")
 
 
+def in_order(course: Array, day: Array) -> NDArray[np.int64]:
+    """Moves in the order of their courses and days; those of one day stay in the order they are given.
+
+    >>> in_order(np.array([0, 1, 0]), np.array([9, 0, 0])).tolist()
+    [2, 0, 1]
+    """
+    order: NDArray[np.int64] = np.argsort((course << 32) + day, kind="stable")
+    return order
+
+
 def last_states(course: Array, day: Array, state: Array, until: int, courses: int, blank: int) -> Array:
-    """Each course's state on a day after its first dose, from its moves; `blank` where it made none.
+    """Each course's state on a day after its first dose, from its moves in order; `blank` if it made none.
 
     >>> last_states(np.array([0, 0, 1]), np.array([0, 9, 0]), np.array([1, 2, 1]), 8, 3, 5).tolist()
     [1, 1, 5]
     """
     found = np.full(courses, blank, dtype=np.int64)
-    kept = np.flatnonzero(day <= until)
-    order = kept[np.lexsort((kept, day[kept], course[kept]))]
-    found[course[order]] = state[order]  # the last of each course's moves is written last
+    kept = day <= until
+    found[course[kept]] = state[kept]  # the last of each course's moves is written last
     return found
 
 
-def worsened(p: Patients, rows: Array, instrument: str) -> NDArray[np.int64] | None:
+def worsened(
+    p: Patients, rows: Array, instrument: str, last: Array | None = None
+) -> NDArray[np.int64] | None:
     """Whether each course's last score is reliably worse than its baseline: codes into WORSE.
 
-    None where the instrument has no published rule for getting worse.
+    `last` is where each course's last score is found, where that is known already. None where the instrument
+    has no published rule for getting worse.
     """
     criterion = p.plan.definitions.criteria.get(f"{instrument}_deterioration")
     if criterion is None:
         return None
     j, c = p.judged(instrument, "score"), p.courses
-    at, found = _last(j.moments, p, rows)
+    at, found = _last(j.moments, p, rows) if last is None else (last, last >= 0)
     ticks = p.plan.definitions.instrument(instrument).ticks
     state = np.zeros(len(rows), dtype=np.int64)
     baseline = j.baseline[c.patient[rows[found]]]
