@@ -59,10 +59,10 @@ class Exposure:
     @cached_property
     def reached_at(self) -> NDArray[np.int64]:
         """The position of each course's first adequate dose day; one past all where there is none."""
-        hits = np.flatnonzero(self.adequate)
-        hits = np.append(hits, len(self.day))
-        found = hits[np.searchsorted(hits, self.start[:-1])]
-        return np.where(found < self.start[1:], found, len(self.day))
+        found = np.full(len(self), len(self.day), dtype=np.int64)
+        hits = np.flatnonzero(self.adequate)[::-1]
+        found[self.of[hits]] = hits  # backwards: the first of each course's is written last
+        return found
 
     @property
     def reached(self) -> NDArray[np.bool_]:
@@ -169,16 +169,18 @@ class Exposure:
         return yes
 
     def changes(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """The days on which a dose or a lapse settles each course's exposure: day, EXPOSURES code, whose."""
+        """The days on which a dose or a lapse changes each course's exposure: day, EXPOSURES code, whose."""
         position = np.arange(len(self.day))
         dosed = np.where(position < self.reached_at[self.of], TITRATING, DIPPED)
         dosed = np.where(self.adequate, ADEQUATE, dosed)
         happens = np.empty(2 * len(position), dtype=bool)
-        happens[0::2], happens[1::2] = True, self.lapses
-        day, state = np.empty(len(happens), dtype=np.int64), np.full(len(happens), LAPSED)
-        day[0::2], day[1::2], state[0::2] = self.day, self.cover_end, dosed
+        # A dose like the one before it changes nothing, unless cover had ended or the course is new.
+        happens[0:1], happens[1::2] = True, self.lapses
+        happens[2::2] = (dosed[1:] != dosed[:-1]) | self.lapses[:-1] | (self.of[1:] != self.of[:-1])
         at = np.flatnonzero(happens)
-        return day[at], state[at], self.of[at >> 1]
+        dose, lapsed = at >> 1, (at & 1) == 1
+        day = np.where(lapsed, self.cover_end[dose], self.day[dose])
+        return day, np.where(lapsed, LAPSED, dosed[dose]), self.of[dose]
 
     def account(self) -> dict[str, NDArray[np.int64]]:
         """Each course's days from first dose to `end`: titrating, adequate, dipped, lapsed."""

@@ -129,9 +129,9 @@ def course_scores(p: Patients, criterion: Criterion, rows: Array) -> CourseScore
         barred[met(criterion, baseline, baseline, ticks) < 0] = ZERO_BASELINE
     judged[barred[of] > 0] = -1
     time = j.time[at].astype(np.int64)
-    hits = np.append(np.flatnonzero(judged == 1), len(time))
-    found = hits[np.searchsorted(hits, start[:-1])]
-    response = np.append(time, 2 * NEVER)[np.where(found < start[1:], found, len(time))]
+    response = np.full(len(rows), 2 * NEVER, dtype=np.int64)
+    hits = np.flatnonzero(judged == 1)[::-1]
+    response[of[hits]] = time[hits]  # backwards: the first of each course's is written last
     return CourseScores(of, start, time, judged, response, barred, np.where(high > low, high - 1, -1))
 
 

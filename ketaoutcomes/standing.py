@@ -69,36 +69,45 @@ def worsened(
 def safety_item(p: Patients, rows: Array, instrument: str) -> dict[str, NDArray[np.int64]]:
     """The last answer to the safety item by the baseline and in each course: codes into ANSWERED.
 
-    Empty where the instrument has no such item.
+    `rows` are courses of different patients. Empty where the instrument has no such item.
     """
     if p.plan.definitions.instrument(instrument).flag_item is None:
         return {}
     s, c = p.scores(instrument), p.courses
-    asked = np.flatnonzero(s.flag >= 0)
-    moments = Moments(s.patient[asked], s.time[asked])
-    flag = s.flag[asked]
-    first = c.first[rows].astype(np.int64)
-    since, until = 2 * (first - p.plan.baseline.within_days), 2 * first
-    low, high = (
-        moments.first_from(c.patient[rows], since),
-        moments.last_by(c.patient[rows], until),
-    )
-    last, found = _last(moments, p, rows)
-    return {"baseline": _answer(flag, high, high >= low), "last": _answer(flag, last, found)}
+    patient, first = c.patient[rows], c.first[rows].astype(np.int64)
+    course = np.full(len(p), -1, dtype=np.int64)
+    course[patient] = np.arange(len(rows))
+    asked = np.flatnonzero((s.flag >= 0) & (course[s.patient] >= 0))
+    of, time, answer = course[s.patient[asked]], s.time[asked], 1 + (s.flag[asked] > 0)
+    since = (2 * (first - p.plan.baseline.within_days))[of]
+    begun = time > (2 * first)[of]
+    return {
+        "baseline": _last_answer(of, answer, ~begun & (time >= since), len(rows)),
+        "last": _last_answer(of, answer, begun & (time <= _until(p, rows)[of]), len(rows)),
+    }
 
 
-def _answer(flag: Array, at: Array, found: Array) -> NDArray[np.int64]:
-    state = np.zeros(len(at), dtype=np.int64)
-    state[found] = 1 + (flag[at[found]] > 0)
+def _last_answer(of: Array, answer: Array, kept: Array, courses: int) -> NDArray[np.int64]:
+    """Each course's last answer of those kept, which stand in order of time: the last is written last."""
+    state = np.zeros(courses, dtype=np.int64)
+    state[of[kept]] = answer[kept]
     return state
+
+
+def _until(p: Patients, rows: Array) -> NDArray[np.int64]:
+    """The last half-day whose scores belong to each course: the next one's first dose, or the end."""
+    c = p.courses
+    end: NDArray[np.int64] = np.minimum(
+        2 * c.next_first[rows].astype(np.int64), 2 * p.block.cut[c.patient[rows]] + 1
+    )
+    return end
 
 
 def _last(moments: Moments, p: Patients, rows: Array) -> tuple[Array, Array]:
     """The position of the last of each course's scores, and whether it has any."""
     c = p.courses
     patient, first = c.patient[rows], c.first[rows].astype(np.int64)
-    until = np.minimum(2 * c.next_first[rows].astype(np.int64), 2 * p.block.cut[patient] + 1)
-    at = moments.last_by(patient, until)
+    at = moments.last_by(patient, _until(p, rows))
     return at, at >= moments.first_from(patient, 2 * first + 1)
 
 
