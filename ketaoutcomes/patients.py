@@ -28,6 +28,7 @@ from ketaoutcomes.courses import (
     yardstick,
 )
 from ketaoutcomes.definitions import MISSING
+from ketaoutcomes.derived import band_codes, band_instrument, entry_codes, entry_series
 from ketaoutcomes.outcomes import Judged, judged
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.windows import Block
@@ -324,7 +325,11 @@ class Grouping:
 
 
 def grouping(p: Patients, by: Sequence[str]) -> Grouping:
-    """Group courses and patients by people columns or the course's route, unit, protocol, site, quarter."""
+    """Group courses and patients by people columns or the course's route, unit, protocol, site, quarter.
+
+    A column derived from the course is named `<instrument>_baseline_band` or `<series>_entry`, unless people
+    have a column of that name.
+    """
     labels: list[tuple[str, ...]] = []
     of_course = np.zeros(len(p.courses), dtype=np.int64)
     of_patient = np.zeros(len(p), dtype=np.int64)
@@ -352,6 +357,8 @@ def _codes_of(p: Patients, column: str, first_course: Array) -> tuple[Array, Arr
         codes, names = c.unit.astype(np.int64), doses.units
     elif column == "start_quarter":
         codes, names = _quarters(p)
+    elif (found := _derived(p, column)) is not None:
+        codes, names = found
     else:
         person, names = _person_codes(p, column)
         codes = person[c.patient]
@@ -361,6 +368,16 @@ def _codes_of(p: Patients, column: str, first_course: Array) -> tuple[Array, Arr
     known = first_course >= 0
     patient = np.where(known, codes[np.where(known, first_course, 0)] if len(codes) else -2, -2)
     return codes, patient, names
+
+
+def _derived(p: Patients, column: str) -> tuple[Array, tuple[str, ...]] | None:
+    if column in p.setting.cohort.people:
+        return None
+    if (instrument := band_instrument(column, p.plan.definitions)) is not None:
+        return band_codes(p.baselines(instrument.id), instrument)
+    if (series := entry_series(column)) is not None:
+        return entry_codes(p.courses, p.block.days, p.doses.routes, series)
+    return None
 
 
 def _person_codes(p: Patients, column: str) -> tuple[Array, tuple[str, ...]]:

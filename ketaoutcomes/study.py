@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ketaoutcomes import curve_results, good_time, good_time_counts, histories, results, row_tables
+from ketaoutcomes import (
+    benchmarks,
+    comparisons,
+    curve_results,
+    good_time,
+    good_time_counts,
+    histories,
+    results,
+    row_tables,
+)
 from ketaoutcomes.adequacy import basis_of
+from ketaoutcomes.benchmarks import Benchmark
 from ketaoutcomes.cohort import Cohort
+from ketaoutcomes.comparisons import Comparison
 from ketaoutcomes.counting import Request, count, row_flow
 from ketaoutcomes.definitions import DefinitionError
+from ketaoutcomes.derived import ENTRY
 from ketaoutcomes.outcomes import KINDS
 from ketaoutcomes.partition import GoodTimeSummary, good_time_summary
 from ketaoutcomes.patients import DOSE_UNIT, Patients, Setting, settle
@@ -28,6 +40,8 @@ Days = Sequence[int] | None
 if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
+
+    from ketaoutcomes.definitions.published import Series
 
 
 class Study:
@@ -154,11 +168,12 @@ class Study:
     ) -> Tally:
         """Counts of this study by one grouping, from which every published number is computed.
 
-        `by` names people columns, or the course's own route, unit, protocol, site and start_quarter. Where
-        the axes include sessions, protocol leads the grouping, because a session is a session of a protocol.
-        Tallies of other patients under the same plan, as-of day and grouping add to this one. With
-        "good_time" among the tables, good time is counted as well, by the plan's response and clock; with
-        "delayed_entry" too, what delayed-entry curves need (notebooks only).
+        `by` names people columns, the course's own route, unit, protocol, site and start_quarter, or its
+        severity at baseline (`phq9_baseline_band`). Where the axes include sessions, protocol leads the
+        grouping, because a session is a session of a protocol. Tallies of other patients under the same
+        plan, as-of day and grouping add to this one. With "good_time" among the tables, good time is counted
+        as well, by the plan's response and clock; with "delayed_entry" too, what delayed-entry curves need
+        (notebooks only).
         """
         axes = self._axes(at)
         names = self._criteria(criteria)
@@ -206,6 +221,58 @@ class Study:
             counted, at=at, kind=as_tuple(kind or "current"), analysis=as_tuple(analysis or results.ANALYSES),
             interval_method=interval, level=level,
         )  # fmt: skip
+
+    def compare(
+        self,
+        *,
+        by: str,
+        criterion: Names = None,
+        at: str = "end",
+        kind: Names = "current",
+        analysis: Names = "nri",
+        within: Names = None,
+        reference: str | None = None,
+        level: float | None = None,
+    ) -> Comparison:
+        """Each group's rate and its difference from a reference group, with a warning of what that means.
+
+        `by` is any column that `tally` groups by, `baseline_band`, or a concomitant treatment such as
+        benzodiazepine, as taken at the first dose; `within` keeps comparisons inside strata.
+        """
+        names = self._criteria(criterion)
+        instruments = [self.plan.definitions.criterion(name).instrument for name in names]
+        (column,) = _groupable((comparisons.compared_column(by, instruments),))
+        counted = self.tally(
+            by=(*as_tuple(within or ()), column), at=at, criteria=names, kind=kind or "current",
+            tables=("points",),
+        )  # fmt: skip
+        return comparisons.compare(
+            counted, by=column, at=at, kind=as_tuple(kind or "current"), analysis=as_tuple(analysis or "nri"),
+            reference=reference, level=level,
+        )  # fmt: skip
+
+    def benchmark(self, series: str) -> Benchmark:
+        """One's own rates by the rule of a published series, beside what that series found.
+
+        >>> import ketaoutcomes as ko
+        >>> found = ko.Study(ko.load_sample()).benchmark("mcinnes2022").table
+        >>> list(found.loc[found["source"] == "published", "rate"].round(3))
+        [0.536, 0.289]
+        """
+        return self.benchmarks(series)
+
+    def benchmarks(self, series: Names = None) -> Benchmark:
+        """The same for several published series (default: all that are known), in one table."""
+        chosen = benchmarks.known(series)
+        return benchmarks.joined([benchmarks.benchmark(self._judged_as(one), one) for one in chosen])
+
+    def _judged_as(self, series: Series) -> Tally:
+        """Counts of this cohort by the rule of a published series."""
+        day = None if self.cohort.dates == "offsets" else self.as_of
+        cohort, plan = benchmarks.cohort_for(self.cohort, series), benchmarks.plan_for(self.plan, series)
+        return Study(cohort, day, plan=plan).tally(
+            by=f"{series.id}{ENTRY}", at=series.at, kind=series.kind, tables=("flow", "points")
+        )
 
     def flow(self, *, by: Names = None) -> pd.DataFrame:
         """Every input row, patient and course accounted for, with reasons that add up within each step."""
@@ -358,6 +425,8 @@ def _groupable(by: tuple[str, ...]) -> tuple[str, ...]:
 
 OF_RESULTS = {
     "people",
+    "reference",
+    "difference",
     "session",
     "of",
     "step",

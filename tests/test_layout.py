@@ -13,10 +13,11 @@ PACKAGE = Path(ketaoutcomes.__file__).parent
 # Each room may import rooms to its left, never to its right.
 ORDER = [
     "tables", "definitions", "plan", "estimates", "coding", "assembly", "frames", "cohort", "intake",
-    "simulate", "courses", "windows", "outcomes", "patients", "standing", "adequacy", "exposure",
+    "simulate", "courses", "windows", "outcomes", "derived", "patients", "standing", "adequacy", "exposure",
     "good_time", "tallies", "counting", "good_time_counts", "good_time_cells", "disclosure", "results",
-    "partition", "curve_results", "wording", "figures", "good_time_figures", "course_figures", "report",
-    "histories", "row_tables", "study", "published", "explain", "commands", "cli",
+    "partition", "curve_results", "comparisons", "benchmarks", "wording", "figures",
+    "good_time_figures", "course_figures", "benchmark_figures", "report", "histories",
+    "row_tables", "study", "published", "explain", "commands", "cli",
 ]  # fmt: skip
 
 

@@ -36,6 +36,16 @@ class Section:
         """Whether nothing has been noted since this section was opened."""
         return len(self._findings) == self._before
 
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The table as it was written; what is in it, the caller checks."""
+        return self._raw
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Every mistake noted so far, one line each."""
+        return tuple(self._findings)
+
     def note(self, key: str, text: str) -> None:
         """Note a mistake at a key of this section."""
         separator = "" if not key or self._where.endswith(": ") else "."
