@@ -11,10 +11,12 @@ import pandas as pd
 from ketaoutcomes import (
     benchmarks,
     comparisons,
+    curve_counts,
     curve_results,
     good_time,
     good_time_counts,
     histories,
+    response_curves,
     results,
     row_tables,
 )
@@ -173,7 +175,7 @@ class Study:
         grouping, because a session is a session of a protocol. Tallies of other patients under the same
         plan, as-of day and grouping add to this one. With "good_time" among the tables, good time is counted
         as well, by the plan's response and clock; with "delayed_entry" too, what delayed-entry curves need
-        (notebooks only).
+        (notebooks only). "curves" adds time to response.
         """
         axes = self._axes(at)
         names = self._criteria(criteria)
@@ -320,6 +322,59 @@ class Study:
             audience=reader, force=force,
         )  # fmt: skip
 
+    def curve(
+        self,
+        criteria: Names = None,
+        *,
+        clock: str = "first_dose",
+        by: Names = None,
+        days: Days = None,
+        competing: str = "lapse",
+    ) -> pd.DataFrame:
+        """How soon people first met a criterion, by day since the first dose or by session: all who started.
+
+        One row per group, criterion and day or session; columns and methods as `response_curves.curve` has
+        them. `clock="session"` counts courses that are due, by protocol. `competing` says what ends
+        treatment: the first lapse, or the end of the course. Raises `PlanError` where the last day on record
+        is not known.
+        """
+        counted = self._onset_moves(criteria, by, clock)
+        return response_curves.curve(counted, clock=clock, competing=competing, days=days)
+
+    def curve_summary(
+        self,
+        criteria: Names = None,
+        *,
+        clock: str = "first_dose",
+        by: Names = None,
+        until: int | None = None,
+        competing: str = "lapse",
+    ) -> pd.DataFrame:
+        """The median and the restricted mean of each curve, or that they were not reached."""
+        counted = self._onset_moves(criteria, by, clock)
+        return response_curves.curve_summary(counted, clock=clock, competing=competing, until=until)
+
+    def onset(self, criteria: Names = None, *, by: Names = None) -> pd.DataFrame:
+        """After which session people first responded: after the first or second, later, or not at all."""
+        return response_curves.onset(self._onset_moves(criteria, by, "session"))
+
+    def onsets(self, criteria: Names = None) -> pd.DataFrame:
+        """When each headline course left treatment, and between which scores a response came.
+
+        Row-level: do not share. One row per patient and criterion; days count from the course's first dose.
+        A response came in (last_without, first_with], where it is dated; `interval` is their distance.
+        """
+        curve_counts.check_end_known(self._setting)
+        wanted = [self.plan.definitions.criterion(name) for name in self._criteria(criteria)]
+        parts = [curve_counts.onsets(p, criterion) for p in self._blocks for criterion in wanted]
+        keys = ["patient", "course", "criterion"]
+        return pd.concat(parts, ignore_index=True).sort_values(keys, kind="stable", ignore_index=True)
+
+    def _onset_moves(self, criteria: Names, by: Names, clock: str) -> Tally:
+        curve_counts.check_end_known(self._setting)
+        axis = "session" if clock == "session" else "end"
+        return self.tally(by=by, at=axis, criteria=criteria, tables=("curves",))
+
     def state_occupation(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:
         """Where everyone who started stands on each day since the first dose: the share in each state.
 
@@ -409,6 +464,8 @@ def _counts(p: Patients, request: Request, basis: str) -> Iterator[Mapping[str, 
     if "good_time" in request.tables:
         delayed = "delayed_entry" in request.tables
         yield good_time_counts.count(p, request.by, basis, delayed=delayed)
+    if "curves" in request.tables:
+        yield curve_counts.count(p, request.by, request.criteria)
 
 
 def _groupable(by: tuple[str, ...]) -> tuple[str, ...]:
@@ -436,6 +493,7 @@ OF_RESULTS = {
     "median_days",
     "mean",
     "sd",
+    *response_curves.COLUMNS,
 }
 
 

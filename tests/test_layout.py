@@ -14,8 +14,8 @@ PACKAGE = Path(ketaoutcomes.__file__).parent
 ORDER = [
     "tables", "definitions", "plan", "estimates", "coding", "assembly", "frames", "cohort", "intake",
     "simulate", "courses", "windows", "outcomes", "derived", "patients", "standing", "adequacy", "exposure",
-    "good_time", "tallies", "counting", "good_time_counts", "good_time_cells", "disclosure", "results",
-    "partition", "curve_results", "comparisons", "benchmarks", "wording", "figures",
+    "good_time", "tallies", "counting", "good_time_counts", "curve_counts", "good_time_cells", "disclosure",
+    "results", "partition", "curve_results", "response_curves", "comparisons", "benchmarks", "wording", "figures",
     "good_time_figures", "course_figures", "benchmark_figures", "report", "histories",
     "row_tables", "study", "published", "explain", "commands", "cli",
 ]  # fmt: skip

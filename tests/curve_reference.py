@@ -1,0 +1,101 @@
+"""Time to response once more: every course walked through day by day, one after the other.
+
+It builds on `reference`, which spells out courses, baselines and scores, and like it imports nothing of the
+package. Where the package looks moves up in whole arrays, this file asks on each day: what did a score say,
+does a dose still speak, has the gap grown too long?
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import reference
+from reference import PRE, Course, Row, Score, Settings
+
+LONGEST = 365
+
+
+def walks(
+    doses: Sequence[Row], scores: Sequence[Row], people: Sequence[Row], plan: Settings, criterion: str
+) -> list[dict[str, Any]]:
+    """How and when each headline course left treatment or a lapse; people may carry cut days."""
+    found = []
+    persons = {person["patient"]: person for person in people}
+    instrument = criterion.split("_")[0]
+    for patient in sorted({row["patient"] for row in doses}):
+        person = persons.get(patient, {"patient": patient})
+        last = person.get("cut_day")
+        theirs = [row for row in scores if row["patient"] == patient]
+        known = reference.scores_of(theirs, patient, instrument, last, plan)
+        courses = reference.courses_of(doses, person, last, plan)
+        counted = reference.counted_course(courses, person, known, instrument, plan)
+        if counted is not None:
+            course, baseline = counted
+            judge = judged_by(criterion, baseline.total)
+            found.append({"patient": patient, **walk(course, known, judge, plan, last)})
+    return found
+
+
+def judged_by(criterion: str, baseline: Fraction) -> Callable[[Score], bool] | None:
+    """How a score is judged; None where none of the course can be."""
+    if criterion in reference.PERCENT_RULES and baseline == 0:
+        return None
+    return lambda score: bool(reference.CRITERIA[criterion](baseline, score.total))
+
+
+def walk(
+    course: Course, scores: Sequence[Score], judge: Callable[[Score], bool] | None, plan: Settings,
+    last: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """One course, day by day: its moves, and the score before the response."""
+    protocol = plan.protocol(course.protocol)
+    entry = "treated" if protocol.carry is not None else "unlimited"
+    if judge is None:
+        return {"moves": [(0, "", "zero_baseline")], "between": None}
+    moves, state, before = [(0, "", entry)], entry, 0
+    last_end = max(course.ends[day] for day in course.days)
+    theirs = reference.of_course(course, scores)
+    for day in range(course.first, course.first + LONGEST + 1):
+        since = day - course.first
+        if last is not None and day > last:
+            break
+        for early in (True, False):
+            for score in theirs:
+                if score.day == day and (score.moment[1] == PRE) == early:
+                    if judge(score):
+                        to = "responded" if state != "lapsed" else "responded_lapsed"
+                        return {"moves": [*moves, (since, state, to)], "between": (before, since)}
+                    before = since
+            over = protocol.course_gap is not None and day > last_end + protocol.course_gap
+            covered = day in course.all_days or reference.covered(course, day, plan)
+            if early and state == "treated" and not covered:
+                moves.append((since, state, "lapsed"))
+                state = "lapsed"
+            if early and over:
+                return {"moves": [*moves, (since, state, "ended")], "between": None}
+    if last is not None and last - course.first <= LONGEST:
+        moves.append((last - course.first, state, "censored"))
+    return {"moves": moves, "between": None}
+
+
+def counted(found: Sequence[dict[str, Any]]) -> Counter[tuple[Any, ...]]:
+    """How many made each move on each day."""
+    return Counter(move for one in found for move in one["moves"])
+
+
+def share_by_day(found: Sequence[dict[str, Any]], day: int) -> Fraction:
+    """Aalen-Johansen by the textbook: one day after the other, in fractions. Lapse and end compete."""
+    exits = [one["moves"][1] if len(one["moves"]) > 1 else (10**9, "", "censored") for one in found]
+    entered = [one["moves"][0][2] in ("treated", "unlimited") for one in found]
+    exits = [one for one, inside in zip(exits, entered, strict=True) if inside]
+    free, share = Fraction(1), Fraction(0)
+    for today in range(day + 1):
+        risk = sum(1 for when, _, _ in exits if when >= today)
+        here = [to for when, _, to in exits if when == today and to != "censored"]
+        if risk:
+            share += free * Fraction(here.count("responded"), risk)
+            free *= 1 - Fraction(len(here), risk)
+    return share
