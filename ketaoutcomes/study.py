@@ -25,6 +25,7 @@ from ketaoutcomes.benchmarks import Benchmark
 from ketaoutcomes.cohort import Cohort
 from ketaoutcomes.comparisons import Comparison
 from ketaoutcomes.counting import Request, count, row_flow
+from ketaoutcomes.curve_verbs import CurveVerbs
 from ketaoutcomes.definitions import DefinitionError
 from ketaoutcomes.derived import ENTRY
 from ketaoutcomes.outcomes import KINDS
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from ketaoutcomes.definitions.published import Series
 
 
-class Study:
+class Study(CurveVerbs):
     """A cohort judged by a plan as of a day.
 
     `as_of` is a date ("2026-10-31"), a month ("2026-10": its last day) or None: the last date on record.
@@ -82,11 +83,6 @@ class Study:
         return f"<pre>{html.escape(repr(self))}</pre>"
 
     # The tables, patient by patient.
-
-    @cached_property
-    def _blocks(self) -> tuple[Patients, ...]:
-        """The whole cohort's blocks, kept: only the row-level tables need them all at once."""
-        return tuple(self._setting.blocks())
 
     @cached_property
     def courses(self) -> pd.DataFrame:
@@ -321,59 +317,6 @@ class Study:
             out, tallies=tallies, plan=self.plan, meta=report_meta(self, tallies), profile=profile,
             audience=reader, force=force,
         )  # fmt: skip
-
-    def curve(
-        self,
-        criteria: Names = None,
-        *,
-        clock: str = "first_dose",
-        by: Names = None,
-        days: Days = None,
-        competing: str = "lapse",
-    ) -> pd.DataFrame:
-        """How soon people first met a criterion, by day since the first dose or by session: all who started.
-
-        One row per group, criterion and day or session; columns and methods as `response_curves.curve` has
-        them. `clock="session"` counts courses that are due, by protocol. `competing` says what ends
-        treatment: the first lapse, or the end of the course. Raises `PlanError` where the last day on record
-        is not known.
-        """
-        counted = self._onset_moves(criteria, by, clock)
-        return response_curves.curve(counted, clock=clock, competing=competing, days=days)
-
-    def curve_summary(
-        self,
-        criteria: Names = None,
-        *,
-        clock: str = "first_dose",
-        by: Names = None,
-        until: int | None = None,
-        competing: str = "lapse",
-    ) -> pd.DataFrame:
-        """The median and the restricted mean of each curve, or that they were not reached."""
-        counted = self._onset_moves(criteria, by, clock)
-        return response_curves.curve_summary(counted, clock=clock, competing=competing, until=until)
-
-    def onset(self, criteria: Names = None, *, by: Names = None) -> pd.DataFrame:
-        """After which session people first responded: after the first or second, later, or not at all."""
-        return response_curves.onset(self._onset_moves(criteria, by, "session"))
-
-    def onsets(self, criteria: Names = None) -> pd.DataFrame:
-        """When each headline course left treatment, and between which scores a response came.
-
-        Row-level: do not share. One row per patient and criterion; days count from the course's first dose.
-        A response came in (last_without, first_with], where it is dated; `interval` is their distance.
-        """
-        curve_counts.check_end_known(self._setting)
-        wanted = [self.plan.definitions.criterion(name) for name in self._criteria(criteria)]
-        parts = [curve_counts.onsets(p, criterion) for p in self._blocks for criterion in wanted]
-        keys = ["patient", "course", "criterion"]
-        return pd.concat(parts, ignore_index=True).sort_values(keys, kind="stable", ignore_index=True)
-
-    def _onset_moves(self, criteria: Names, by: Names, clock: str) -> Tally:
-        curve_counts.check_end_known(self._setting)
-        axis = "session" if clock == "session" else "end"
-        return self.tally(by=by, at=axis, criteria=criteria, tables=("curves",))
 
     def state_occupation(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:
         """Where everyone who started stands on each day since the first dose: the share in each state.
