@@ -28,6 +28,7 @@ from ketaoutcomes.windows import Picks, Windows, pick, windows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from ketaoutcomes.change_rules import ChangeRule
     from ketaoutcomes.definitions import Criterion
 
 Array = Any
@@ -36,13 +37,14 @@ GIVEN = ("no", "yes")
 
 @dataclass(frozen=True)
 class Request:
-    """What to count: grouping, axes, criteria, kinds and which of the Tally's tables."""
+    """What to count: grouping, axes, criteria, kinds, which of the Tally's tables; rules of change."""
 
     by: tuple[str, ...] = ()
     axes: tuple[str, ...] = ("session", "week", "end", "month")
     criteria: tuple[str, ...] = ()
     kinds: tuple[str, ...] = KINDS
     tables: tuple[str, ...] = ("flow", "points", "values")
+    rules: tuple[ChangeRule, ...] = ()
 
 
 def count(p: Patients, request: Request) -> dict[str, list[Counted]]:
@@ -56,7 +58,7 @@ def count(p: Patients, request: Request) -> dict[str, list[Counted]]:
     for instrument, criteria in instruments.items():
         for axis in request.axes if judging else ():
             if "points" in request.tables:
-                tables["points"] += _unjudged(p, groups, criteria, request.kinds, axis)
+                tables["points"] += unjudged(p, groups, criteria, request.kinds, axis)
             for w in _windows(p, instrument, axis):
                 if "points" in request.tables:
                     tables["points"] += _points(p, groups, criteria, request.kinds, w)
@@ -150,7 +152,7 @@ def _points(
 NO_POINTS = {"session": "not_visit_based", "end": "judged_by_week_only", "month": "judged_by_week_only"}
 
 
-def _unjudged(
+def unjudged(
     p: Patients, groups: Grouping, criteria: Sequence[Criterion], kinds: tuple[str, ...], axis: str
 ) -> list[Counted]:
     """Courses whose protocol has no points on this axis: counted under the reason, at no point."""

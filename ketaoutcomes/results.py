@@ -108,7 +108,7 @@ def _layout(
     of = {name: plan["definitions"]["criteria"][name]["instrument"] for name in criteria}
     months = _months(tally, cells) if axis == "month" else ()
     for g, group in enumerate(groups):
-        points, reason = _points_of_group(tally, plan, axis, group, months, cells)
+        points, reason = points_of_group(tally, plan, axis, group, months, cells)
         for c, name in enumerate(criteria):
             for k, one in enumerate(kinds):
                 for i, point in enumerate(points):
@@ -133,7 +133,7 @@ def _layout(
     return pd.DataFrame(rows, columns=names)
 
 
-def _points_of_group(
+def points_of_group(
     tally: Tally,
     plan: dict[str, Any],
     axis: str,

@@ -22,6 +22,10 @@ from ketaoutcomes import (
 )
 from ketaoutcomes.adequacy import basis_of
 from ketaoutcomes.benchmarks import Benchmark
+from ketaoutcomes.change_counts import count_change, count_joint
+from ketaoutcomes.change_results import OWN_COLUMNS
+from ketaoutcomes.change_rules import Choice, as_text, settle_rules
+from ketaoutcomes.change_verbs import ChangeVerbs, instruments_of
 from ketaoutcomes.cohort import Cohort
 from ketaoutcomes.comparisons import Comparison
 from ketaoutcomes.counting import Request, count, row_flow
@@ -47,7 +51,7 @@ if TYPE_CHECKING:
     from ketaoutcomes.definitions.published import Series
 
 
-class Study(CurveVerbs):
+class Study(ChangeVerbs, CurveVerbs):
     """A cohort judged by a plan as of a day.
 
     `as_of` is a date ("2026-10-31"), a month ("2026-10": its last day) or None: the last date on record.
@@ -163,6 +167,7 @@ class Study(CurveVerbs):
         criteria: Names = None,
         kind: Names = KINDS,
         tables: Sequence[str] = tuple(KEYS),
+        change: Mapping[str, Choice] | None = None,
     ) -> Tally:
         """Counts of this study by one grouping, from which every published number is computed.
 
@@ -172,13 +177,18 @@ class Study(CurveVerbs):
         plan, as-of day and grouping add to this one. With "good_time" among the tables, good time is counted
         as well, by the plan's response and clock; with "delayed_entry" too, what delayed-entry curves need
         (notebooks only). "curves" adds time to response.
+        With "change", change beyond error on every instrument of the criteria, by
+        published numbers unless `change` names others (options of `change_rules.settle_rules`); with
+        "joint", every two criteria of different instruments.
         """
         axes = self._axes(at)
         names = self._criteria(criteria)
         grouping = _groupable(as_tuple(by or ()))
         if "session" in axes and "protocol" not in grouping:
             grouping = ("protocol", *grouping)
-        request = Request(grouping, axes, names, self._kinds(kind), tuple(tables))
+        wanted = instruments_of(self.plan, names) if "change" in tables else ()
+        rules = settle_rules(self.plan.definitions, wanted, **(change or {}))
+        request = Request(grouping, axes, names, self._kinds(kind), tuple(tables), rules)
         basis = basis_of(self.cohort, self.plan) if "good_time" in tables else ""
         parts: dict[str, list[Part]] = {name: [] for name in KEYS}
         for p in self._setting.blocks() if "_blocks" not in self.__dict__ else self._blocks:
@@ -191,7 +201,7 @@ class Study(CurveVerbs):
         header = Header(
             plan=plan.canonical(), plan_hash=plan.hash, as_of=self.as_of, by=grouping, axes=axes,
             criteria=names, kinds=request.kinds, courses=self.plan.population.courses,
-            basis=basis, dates=self.cohort.dates,
+            basis=basis, change=as_text(rules), dates=self.cohort.dates,
             sources=tuple(sorted(source.sha256 for source in self.cohort.sources)),
         )  # fmt: skip
         return make(header, parts)
@@ -409,12 +419,21 @@ def _counts(p: Patients, request: Request, basis: str) -> Iterator[Mapping[str, 
         yield good_time_counts.count(p, request.by, basis, delayed=delayed)
     if "curves" in request.tables:
         yield curve_counts.count(p, request.by, request.criteria)
+    if "change" in request.tables:
+        yield count_change(p, request)
+    if "joint" in request.tables:
+        yield count_joint(p, request)
 
 
 def _groupable(by: tuple[str, ...]) -> tuple[str, ...]:
     """Grouping columns, refused where a result has a column of that name; `unit` becomes `dose_unit`."""
     by = tuple(dict.fromkeys(DOSE_UNIT if column == "unit" else column for column in by))
-    own = {key for keys in KEYS.values() for key in keys} | set(TABLES["rates"].names) | OF_RESULTS
+    own = (
+        {key for keys in KEYS.values() for key in keys}
+        | set(TABLES["rates"].names)
+        | OF_RESULTS
+        | OWN_COLUMNS
+    )
     taken = [column for column in by if column in own]
     if taken:
         raise PlanError(

@@ -55,6 +55,7 @@ class Header:
     kinds: tuple[str, ...]
     courses: str = "first"
     basis: str = ""  # of good time's level, where that was counted: target or fixed
+    change: str = ""  # what counts as change beyond error, where that was counted: canonical JSON
     schema: int = SCHEMA
     numbers: int = NUMBERS
     version: str = ketaoutcomes.__version__

@@ -47,7 +47,7 @@ class Rows:
                 day, plus, value = _parts(SCORE, token)
                 row = {"patient": patient, "day": int(day or 0), "timing": "post" if plus else "pre"}
                 items = [None if letter == "." else int(letter) for letter in value or ""]
-                whole = len(items) == ITEMS[instrument]
+                whole = len(items) == ITEMS.get(instrument)
                 total = {"items": items} if whole else {"score": int(value or 0)}
                 self.scores.append({**row, "instrument": instrument, **total})
         self.people.append({"patient": patient, **(person or {})})

@@ -60,6 +60,7 @@ __all__ = [
     "load",
     "met",
     "score_items",
+    "suggestion",
 ]
 
 

@@ -92,6 +92,8 @@ def protect(tallies: Sequence[Tally], profile: str = "cms11") -> list[Tally]:
         )
     if len({(tally.header.plan, tally.header.as_of) for tally in tallies}) > 1:
         raise DisclosureError("the Tallies of one report must share their plan and their as-of day")
+    if any(tally.header.change for tally in tallies):
+        raise DisclosureError("counts of change beyond error cannot be protected yet; keep them internal")
     if not tallies:
         return []
     plain = [tally for tally in tallies if not tally.header.basis]
