@@ -77,7 +77,8 @@ class Cohort:
         `dose`, `unit`, `route`, `days`, `site`, `weight_kg`. `scores` is wide (`phq9`, or `phq9_1` to
         `phq9_9`; several instruments at once) or long (`instrument`, `score`), with `patient`, `day` or
         `date`, and `timing` (pre, the default, or post). `people` has one row per patient. With `scores`
-        left out, `doses` is read as both.
+        left out, `doses` is read as both. `events` has one row per event: `patient`, `day` or `date`, `kind`
+        (encounter, diagnosis, death, ...), and where known `code` and `days`, how long it lasted.
 
         Raises `InputRefused` naming every fault that forbids reading on.
 
@@ -192,6 +193,10 @@ def _check_columns(frames: Mapping[str, pd.DataFrame], found: Findings) -> None:
             )
         if name == "people":
             continue
+        if name == "events" and "kind" not in frame:
+            found.refuse(
+                name, "kind", "B06", "events: needs a column `kind`: encounter, diagnosis, death, ..."
+            )
         has = [column for column in ("day", "date") if column in frame]
         if len(has) != 1:
             need = "needs a column `day` or `date`" if not has else "has both `day` and `date`; give one"

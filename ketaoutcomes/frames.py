@@ -35,7 +35,12 @@ if TYPE_CHECKING:
 Array = Any
 BLANK_DAY = np.iinfo(np.int32).min
 FAR_AWAY = 2**30
-DATE_COLUMNS = {"target_day": "target_date", "cut_day": "cut_date", "observed_from": "observed_from"}
+DATE_COLUMNS = {
+    "target_day": "target_date",
+    "cut_day": "cut_date",
+    "observed_from": "observed_from",
+    "birth_day": "birth_date",
+}
 PROVENANCE = ("source_file", "source_row")
 
 
@@ -328,7 +333,7 @@ class Reader:
                 days, blank = _whole_days(frame[column], "date")
                 own = origin[self.patient["people"]] if origin is not None else 0
                 return day, np.where(blank | (self.patient["people"] < 0), np.nan, days - own)
-        if column in ("target_dose", "target_day", "cut_day", "observed_from", "weight_kg"):
+        if column in ("target_dose", "target_day", "cut_day", "observed_from", "birth_day", "weight_kg"):
             values, wrong = whole_numbers(frame[column])
             self.found.rows(frame, "people", wrong, column, "D10", "quarantined")
             return column, values
@@ -356,11 +361,25 @@ class Reader:
         if "events" not in self.frames:
             return empty("events")
         frame, rows = self.frames["events"], self._relative(self.rows["events"], origin)
+        blank = (np.full(len(frame), -1), ())
+        kind, kinds = text_codes(frame["kind"], lower=True) if "kind" in frame else blank
+        rows = self._leave_out("events", rows, kind[rows.position] < 0, "kind", "D18")
+        lasted = np.full(len(frame), np.nan)
+        if "days" in frame:
+            lasted, odd = whole_numbers(frame["days"])
+            with np.errstate(invalid="ignore"):
+                odd |= (
+                    (lasted < 1) | (lasted != np.floor(lasted)) & ~np.isnan(lasted) | (lasted > FARTHEST_DAY)
+                )
+            rows = self._leave_out("events", rows, odd[rows.position], "days", "E05")
+        self.found.count("events", "events", "kept", "", len(rows))
+        self.found.count("events", "events", "quarantined", "", len(frame) - len(rows))
+        code, codes = text_codes(frame["code"]) if "code" in frame else blank
+        at = rows.position
         table = pd.DataFrame({"patient": self.patients[rows.patient], "day": rows.day.astype(np.int64)})
-        for column in ("kind", "code"):
-            codes, labels = text_codes(frame[column]) if column in frame else (np.full(len(frame), -1), ())
-            table[column] = labelled(codes, labels)[rows.position]
-        return table.sort_values(["patient", "day", "kind", "code"], ignore_index=True)
+        table["kind"], table["code"] = labelled(kind, kinds)[at], labelled(code, codes)[at]
+        table["days"] = pd.array(lasted[at], dtype="Int64")
+        return table.sort_values(["patient", "day", "kind", "code", "days"], ignore_index=True)
 
 
 def _wrong_items(instrument: Instrument, got: int) -> str:

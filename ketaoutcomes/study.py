@@ -32,6 +32,7 @@ from ketaoutcomes.counting import Request, count, row_flow
 from ketaoutcomes.curve_verbs import CurveVerbs
 from ketaoutcomes.definitions import DefinitionError
 from ketaoutcomes.derived import ENTRY
+from ketaoutcomes.measure_verbs import MeasureVerbs
 from ketaoutcomes.outcomes import KINDS
 from ketaoutcomes.partition import GoodTimeSummary, good_time_summary
 from ketaoutcomes.patients import DOSE_UNIT, Patients, Setting, settle
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from ketaoutcomes.definitions.published import Series
 
 
-class Study(ChangeVerbs, CurveVerbs):
+class Study(ChangeVerbs, CurveVerbs, MeasureVerbs):
     """A cohort judged by a plan as of a day.
 
     `as_of` is a date ("2026-10-31"), a month ("2026-10": its last day) or None: the last date on record.

@@ -56,6 +56,7 @@ class Header:
     courses: str = "first"
     basis: str = ""  # of good time's level, where that was counted: target or fixed
     change: str = ""  # what counts as change beyond error, where that was counted: canonical JSON
+    measure: str = ""  # the quality measure counted, as JSON: its definition, periods, what was judged
     schema: int = SCHEMA
     numbers: int = NUMBERS
     version: str = ketaoutcomes.__version__

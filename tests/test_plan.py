@@ -27,6 +27,7 @@ from ketaoutcomes.plan import (
     default_plan_text,
     parse_plan,
 )
+from ketaoutcomes.plan.columns import NAMES
 from ketaoutcomes.plan.model import ANALYSIS, SECTIONS
 from ketaoutcomes.plan.text import column_table, reference_table
 
@@ -53,9 +54,7 @@ def test_the_default_text_shows_every_key_with_its_default():
     for name, section in SECTIONS.items():
         for key in section.keys().values():
             shown = [line for line in lines if key.name in line.split("=")[0].strip("# ").split(".")]
-            assert shown or (name == "columns" and key.name in {"fields", "doses", "scores", "people"}), (
-                key.name
-            )
+            assert shown or (name == "columns" and key.name in {"fields", *NAMES}), key.name
 
 
 def test_defaults_are_those_of_the_rules():

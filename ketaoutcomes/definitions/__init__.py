@@ -6,15 +6,23 @@ out the rules that use them. `score_items` turns answers into exact totals, `met
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TypeVar
 
 from ketaoutcomes.definitions.criteria import RULES, met
 from ketaoutcomes.definitions.listing import document
+from ketaoutcomes.definitions.measures import (
+    DIAGNOSIS,
+    MEASURE_RULES,
+    Known,
+    read_measure,
+    read_occurrence,
+)
 from ketaoutcomes.definitions.model import (
     FAMILIES,
     MISSING,
@@ -28,7 +36,11 @@ from ketaoutcomes.definitions.model import (
     Instrument,
     Level,
     Loinc,
+    Measure,
+    MeasureRate,
     Norm,
+    Occurrence,
+    Omission,
     Protocol,
     Reliability,
     suggestion,
@@ -38,7 +50,9 @@ from ketaoutcomes.definitions.scoring import Scored, band_of, score_items
 from ketaoutcomes.definitions.section import Section, parse
 
 __all__ = [
+    "DIAGNOSIS",
     "FAMILIES",
+    "MEASURE_RULES",
     "MISSING",
     "RULES",
     "Band",
@@ -51,7 +65,11 @@ __all__ = [
     "Instrument",
     "Level",
     "Loinc",
+    "Measure",
+    "MeasureRate",
     "Norm",
+    "Occurrence",
+    "Omission",
     "Protocol",
     "Reliability",
     "Scored",
@@ -62,6 +80,8 @@ __all__ = [
     "score_items",
     "suggestion",
 ]
+
+Named = TypeVar("Named")
 
 
 def load(folders: tuple[str, ...] = ()) -> Definitions:
@@ -121,9 +141,11 @@ class _Shelf:
         self._instruments = dict(start.instruments) if start else {}
         self._criteria = dict(start.criteria) if start else {}
         self._protocols = dict(start.protocols) if start else {}
+        self._occurrences = dict(start.occurrences) if start else {}
+        self._measures = dict(start.measures) if start else {}
 
     def add(self, files: Iterable[Traversable]) -> None:
-        """Read the files: first every instrument and protocol, then the criteria, which may be about any."""
+        """Read the files: instruments and protocols first, then criteria, then measures, which use them."""
         opened = []
         for file in files:
             try:
@@ -136,6 +158,8 @@ class _Shelf:
         for section, own in opened:
             for entry in section.sections("criteria"):
                 self._add_criterion(entry, own, alone=not section.has("instrument"))
+        for section, _ in opened:
+            self._add_measures(section)
             section.close()
 
     def definitions(self) -> Definitions:
@@ -157,6 +181,8 @@ class _Shelf:
             instruments=FrozenMap(instruments),
             criteria=FrozenMap({c.name: c for it in instruments.values() for c in it.criteria}),
             protocols=FrozenMap(sorted(self._protocols.items())),
+            occurrences=FrozenMap(self._occurrences),
+            measures=FrozenMap(self._measures),
         )
 
     def _add_instrument(self, file: Section) -> Instrument | None:
@@ -172,15 +198,28 @@ class _Shelf:
         return found
 
     def _add_protocols(self, file: Section) -> None:
-        section = file.section("protocols")
+        self._add_named(file, "protocols", self._protocols, read_protocol)
+
+    def _add_measures(self, file: Section) -> None:
+        self._add_named(file, "occurrences", self._occurrences, read_occurrence)
+        known = Known(self._occurrences, self._criteria, self._instruments, self._measures)
+        self._add_named(
+            file, "measures", self._measures, lambda name, entry: read_measure(name, entry, known)
+        )
+
+    def _add_named(
+        self, file: Section, key: str, into: dict[str, Named], read: Callable[[str, Section], Named | None]
+    ) -> None:
+        """Read the tables below a key, each of a definition's own name."""
+        section = file.section(key)
         for name in section.given() if section is not None else ():
             entry = section.section(name) if section is not None else None
             if entry is None:
                 continue
             replaces = entry.yes("replaces")
-            found = read_protocol(name, entry)
-            if found is not None and self._free(entry, "", name, self._protocols, replaces):
-                self._protocols[name] = found
+            found = read(name, entry)
+            if found is not None and self._free(entry, "", name, into, replaces):
+                into[name] = found
 
     def _add_criterion(self, entry: Section, own: Instrument | None, *, alone: bool) -> None:
         if alone:

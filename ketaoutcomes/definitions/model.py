@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, Literal, TypeVar
 
@@ -26,6 +26,7 @@ Population = Literal["functional", "dysfunctional"]
 FAMILIES: Final = ("percent", "reliable", "mcid", "clinically_significant")
 """Families of criteria: a share of the baseline, change beyond error, the smallest change that matters, and
 reliable change into the functional range."""
+Entry = Literal["score", "course"]
 
 
 class DefinitionError(ValueError):
@@ -217,12 +218,102 @@ class Protocol:
 
 
 @dataclass(frozen=True)
+class Occurrence:
+    """What an event must be for a measure to take it.
+
+    An event of one of `kinds`, whatever its code; or a diagnosis whose code is one of `words`, or begins with
+    one of the ICD-10-CM codes.
+    """
+
+    id: str
+    title: str
+    kinds: tuple[str, ...]
+    words: tuple[str, ...]
+    icd10: tuple[str, ...]
+    cite: str
+
+
+@dataclass(frozen=True)
+class Omission:
+    """Why someone who entered a measure is left out: an occurrence within a span of days.
+
+    From `since` (ever; the identification period's first day; the measurement period's first day) to `until`
+    (the follow-up window's last day, or the measurement period's).
+    """
+
+    reason: str
+    occurrences: tuple[str, ...]
+    since: Literal["ever", "identification", "period"]
+    until: Literal["follow_up", "period"]
+    cite: str
+
+
+@dataclass(frozen=True)
+class MeasureRate:
+    """What counts as met: a rule, and the criterion it judges the last score by, if any."""
+
+    name: str
+    title: str
+    rule: str
+    criterion: str
+    cite: str
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A quality measure: who enters, when the follow-up is due, what counts, who is left out.
+
+    Entry by `score`: the first score of at least `at_least`, on the day of an encounter or up to
+    `encounter_days` before it, with the diagnosis, the encounter ending in the identification period (months
+    from the measurement period's first day, the end not included). Entry by `course`: a course of treatment
+    of at least `sessions_at_least` dose days that ends in the measurement period. The follow-up window is
+    `follow_up_months` later, `margin_days` either side, or `follow_up_days` after the entry score.
+    """
+
+    id: str
+    title: str
+    known_as: tuple[str, ...]
+    entry: Entry
+    at_least: FrozenMap[int]
+    age_at_least: int | None
+    identification_months: tuple[int, int] | None
+    encounter: str | None
+    encounter_days: int
+    diagnosis: str | None
+    diagnosis_days: tuple[int, int] | None
+    follow_up_months: int | None
+    margin_days: int
+    follow_up_days: tuple[int, int] | None
+    sessions_at_least: int
+    after_last_dose_days: int
+    caseness: FrozenMap[int]
+    reliable: FrozenMap[int]
+    rates: tuple[MeasureRate, ...]
+    exclusions: tuple[Omission, ...]
+    cites: FrozenMap[str]
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """The questionnaires it judges."""
+        return tuple(self.at_least) if self.entry == "score" else tuple(self.caseness)
+
+    @property
+    def occurrences(self) -> tuple[str, ...]:
+        """The occurrences it asks for, each once: to enter, then to be left out."""
+        entering = [name for name in (self.encounter, self.diagnosis) if name]
+        leaving = [name for one in self.exclusions for name in one.occurrences]
+        return tuple(dict.fromkeys([*entering, *leaving]))
+
+
+@dataclass(frozen=True)
 class Definitions:
-    """Every instrument, criterion and protocol that is known, by name."""
+    """Every instrument, criterion, protocol and measure that is known, by name."""
 
     instruments: FrozenMap[Instrument]
     criteria: FrozenMap[Criterion]
     protocols: FrozenMap[Protocol]
+    occurrences: FrozenMap[Occurrence] = field(default_factory=FrozenMap)
+    measures: FrozenMap[Measure] = field(default_factory=FrozenMap)
 
     def instrument(self, name: str) -> Instrument:
         """The instrument of that id; DefinitionError, with the nearest id, where there is none."""
@@ -235,6 +326,16 @@ class Definitions:
     def protocol(self, name: str) -> Protocol:
         """The protocol of that id; DefinitionError, with the nearest id, where there is none."""
         return _find(self.protocols, name, "protocol")
+
+    def measure(self, name: str) -> Measure:
+        """The measure of that id; DefinitionError, with the nearest id, where there is none."""
+        return _find(self.measures, name, "measure")
+
+    def measure_text(self, name: str) -> dict[str, Any]:
+        """Everything that can change a number of a measure, as JSON's own kinds of value."""
+        measure = self.measure(name)
+        asked = {one: _plain(self.occurrences[one]) for one in measure.occurrences}
+        return {"measure": _plain(measure), "occurrences": asked}
 
     def criteria_named(self, name: str) -> tuple[Criterion, ...]:
         """The criteria a name stands for: one for a full name, every instrument's for a bare one.
@@ -308,7 +409,7 @@ def _find(known: Mapping[str, Named], name: str, kind: str) -> Named:
 
 # Not only words, but without a part in any state: what is computed from them is written out where it is used.
 _OF_CHANGE = {"reliability", "norms", "families"}
-_WORDS_ONLY = {"title", "cite", "cites", "criteria", "loinc", *_OF_CHANGE}
+_WORDS_ONLY = {"title", "cite", "cites", "criteria", "loinc", "known_as", *_OF_CHANGE}
 
 
 def _plain(value: Any) -> Any:

@@ -126,6 +126,15 @@ class Section:
         self.note(key, f"{many} whole numbers from {low} to {high} is needed")
         return ()
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts, empty where the key is not given."""
+        value = self._raw.get(key, [])
+        self.has(key)
+        if isinstance(value, list) and all(isinstance(one, str) and one.strip() for one in value):
+            return tuple(value)
+        self.note(key, "a list of texts is needed")
+        return ()
+
     def pair(self, key: str, low: int, high: int) -> tuple[int, int] | None:
         """Two whole numbers, or None where the key is not given or is wrong."""
         values = self.wholes(key, low, high, length=2)

@@ -94,6 +94,8 @@ def protect(tallies: Sequence[Tally], profile: str = "cms11") -> list[Tally]:
         raise DisclosureError("the Tallies of one report must share their plan and their as-of day")
     if any(tally.header.change for tally in tallies):
         raise DisclosureError("counts of change beyond error cannot be protected yet; keep them internal")
+    if any(tally.header.measure for tally in tallies):
+        raise DisclosureError("a quality measure cannot be protected yet: leave it out of what is published")
     if not tallies:
         return []
     plain = [tally for tally in tallies if not tally.header.basis]

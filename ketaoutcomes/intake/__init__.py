@@ -22,6 +22,7 @@ from ketaoutcomes.intake.sources import SourceFile, names_of, open_files
 from ketaoutcomes.intake.texts import cleaned
 from ketaoutcomes.intake.views import read_view
 from ketaoutcomes.plan import Plan
+from ketaoutcomes.plan.columns import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,9 +67,7 @@ class _Run:
 
     plan: Plan
     found: Findings = field(default_factory=Findings)
-    frames: dict[str, list[pd.DataFrame]] = field(
-        default_factory=lambda: {t: [] for t in ("doses", "scores", "people", "events")}
-    )
+    frames: dict[str, list[pd.DataFrame]] = field(default_factory=lambda: {table: [] for table in NAMES})
     sources: list[Source] = field(default_factory=list)
     seen: dict[tuple[str, ...], Array] = field(default_factory=dict)
     headers: dict[str, Header] = field(default_factory=dict)
@@ -211,7 +210,7 @@ def _check_plan_columns(run: _Run) -> None:
     columns = run.plan.columns
     wanted = [f.source for f in columns.fields.values() if f.source is not None]
     wanted += [*columns.covariates, *columns.keep]
-    for table in ("doses", "scores", "people"):
+    for table in NAMES:
         for entry in getattr(columns, table):
             if not entry.file and not any(
                 all(h.find(f.source or "") is not None for f in entry.fields.values() if f.source)

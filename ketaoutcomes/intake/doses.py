@@ -34,7 +34,7 @@ def read_doses(rows: Rows) -> pd.DataFrame:
         rows.out_where_broken(session)
         given = rows.alive & (np.nan_to_num(session.rows) >= 1)
     route = _route(rows, given) if "route" in rows.fields else None
-    days = _lengths(rows, given)
+    days = lengths(rows, given)
     given = given & rows.alive
     unit = _units(rows, given, amount, beside)
     at = np.flatnonzero(given)
@@ -56,7 +56,7 @@ def read_doses(rows: Rows) -> pd.DataFrame:
     return frame
 
 
-def _lengths(rows: Rows, given: Array) -> Array | None:
+def lengths(rows: Rows, given: Array) -> Array | None:
     """How many days each record covers: stated, or counted up to the last one; NaN where blank."""
     stated = [name for name in ("days", "until_day", "until_date") if name in rows.fields]
     if not stated:

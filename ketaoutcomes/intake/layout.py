@@ -1,7 +1,7 @@
 """Which column of a file is which of ours: the plan's [columns] and our own names, resolved on a header.
 
 A *view* is one reading of a file's rows: the whole row as doses, scores and people at once, or one table of
-`[[columns.doses]]`, `[[columns.scores]]`, `[[columns.people]]`, each with its own columns.
+`[[columns.doses]]`, of scores, people or events, each with its own columns.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ INHERITED = {
     ),
     "scores": ("day", "date", "session", "timing"),
     "people": (),
+    "events": ("day", "date"),
 }
 
 
@@ -96,9 +97,7 @@ def lay_out(header: Header, file: str, plan: Plan, found: Findings) -> Layout:
     _check_totals(base, resolver, file, found)
     keep = resolver.keep(columns.keep)
     views = list(resolver.entries(base, found))
-    rest = tuple(
-        table for table in ("doses", "scores", "people", "events") if not getattr(columns, table, ())
-    )
+    rest = tuple(table for table in NAMES if not getattr(columns, table, ()))
     tables = tuple(table for table in rest if _makes(table, base, plan))
     if tables and ("patient" in base or not views):
         views.append(View(tables, base, {}))
@@ -158,7 +157,7 @@ class _Resolver:
 
     def entries(self, base: Mapping[str, Given], found: Findings) -> Iterator[View]:
         """One view per table the plan lists for this file."""
-        for table in ("doses", "scores", "people"):
+        for table in NAMES:
             listed_maps: tuple[TableMap, ...] = getattr(self.columns, table)
             for entry in listed_maps:
                 if entry.file and not fnmatch.fnmatch(self.file, entry.file):

@@ -10,7 +10,8 @@ import pandas as pd
 
 from ketaoutcomes.intake import texts
 from ketaoutcomes.intake.cells import Typed, categories, typed_texts
-from ketaoutcomes.intake.doses import weights
+from ketaoutcomes.intake.doses import lengths, weights
+from ketaoutcomes.intake.guard import check_values
 from ketaoutcomes.intake.layout import PEOPLE_ONLY
 from ketaoutcomes.intake.rows import Rows
 
@@ -43,12 +44,26 @@ def read_people(rows: Rows, *, beside_doses: bool) -> pd.DataFrame | None:
 
 
 def read_events(rows: Rows) -> pd.DataFrame:
-    """Events: their kind and, where given, their code."""
-    kind = rows.label("kind", rows.alive)
-    rows.out(~kind.cells.filled, kind.cells.name, "D18")
-    columns = {"kind": kind} | ({"code": rows.label("code", rows.alive)} if "code" in rows.fields else {})
-    at = rows.living()
-    return rows.frame(at, {name: categories(typed, at) for name, typed in columns.items()})
+    """Events: their kind and, where given, their code and how many days they lasted.
+
+    A row of other tables too holds no event where it names no kind. In a table of events alone that is a
+    fault, unless every row has the same kind: then the day, or the code, tells whether it happened.
+    """
+    kind = typed_texts(rows.cells("kind"), lambda text: (text, ""))
+    check_values(rows.grid.file, kind.cells.name, kind.cells.texts, rows.found)
+    if rows.view.tables == ("events",):
+        rows.out_where_broken(kind)
+        rows.out(~kind.cells.filled, kind.cells.name, "D18")
+    else:
+        rows.note(kind, rows.alive)
+    happened = rows.alive & kind.cells.pick([bool(text) for text in kind.values.tolist()], bool)
+    lasting = lengths(rows, happened)
+    columns = {"kind": kind}
+    if "code" in rows.fields:
+        columns["code"] = rows.label("code", happened)
+    at = np.flatnonzero(happened & rows.alive)
+    made: dict[str, Any] = {name: categories(typed, at) for name, typed in columns.items()}
+    return rows.frame(at, made if lasting is None else made | {"days": lasting[at]})
 
 
 def _is_own(rows: Rows, name: str) -> bool:

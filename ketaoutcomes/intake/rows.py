@@ -46,6 +46,8 @@ class Rows:
         self.reasons: list[str] = [""]
         for position, wanted in view.keep.items():
             self.alive &= kept_rows(grid, position, wanted)
+        if view.tables == ("events",):
+            self.alive &= self._happened()
         self.patient = self._patients()
         self.when = self._days() if {"day", "date"} & set(self.fields) else None
 
@@ -136,6 +138,16 @@ class Rows:
         only = pd.Index([self.grid.file], dtype=object)
         file = pd.Categorical.from_codes(np.zeros(len(numbers), dtype=np.int64), categories=only)
         return pd.DataFrame({**head, **columns, "source_file": file, "source_row": numbers})
+
+    def _happened(self) -> Array:
+        """Which rows of a table of events hold one: where all have the same kind, its day or code tells."""
+        told = [name for name in ("day", "date", "code") if name in self.fields]
+        told = [name for name in told if self.fields[name].position is not None]
+        happened = np.ones(len(self.grid), dtype=bool)
+        if self.fields["kind"].position is None:
+            for name in told:
+                happened &= self.cells(name).filled
+        return happened
 
     def _patients(self) -> Typed:
         cells = self.cells("patient", missing=False)

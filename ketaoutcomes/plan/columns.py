@@ -40,7 +40,7 @@ NAMES = {
         "patient", "site", "protocol", "target_dose", "target_unit", "target_day", "target_date", "weight_kg",
         "start_date", "cut_day", "cut_date", "observed_from",
     ),
-    "events": ("patient", "day", "date", "kind", "code"),
+    "events": ("patient", "day", "date", "kind", "code", "days", "until_day", "until_date"),
 }  # fmt: skip
 """The columns each input table may have, beside instruments' totals and items, and covariates."""
 
@@ -241,6 +241,7 @@ class Columns(
     )
     scores: tuple[TableMap, ...] = key((), _tables_reader(), "[[columns.scores]]: the same")
     people: tuple[TableMap, ...] = key((), _tables_reader(), "[[columns.people]]: the same")
+    events: tuple[TableMap, ...] = key((), _tables_reader(), "[[columns.events]]: the same")
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Self:
@@ -258,7 +259,7 @@ class Columns(
         super().__post_init__()
         patient = self.fields.get("patient")
         if patient is not None:
-            for name in ("doses", "scores", "people"):
+            for name in NAMES:
                 tables: tuple[TableMap, ...] = getattr(self, name)
                 inherited = tuple(
                     TableMap(Lookup({"patient": patient, **table.fields}), table.keep, table.file)
@@ -285,7 +286,7 @@ class Columns(
     def _every_table(self, place: Place) -> Iterable[tuple[Place, Mapping[str, Field]]]:
         """The columns at the top, and those of each table, with their places."""
         yield place, self.fields
-        for name in ("doses", "scores", "people"):
+        for name in NAMES:
             for index, table in enumerate(getattr(self, name)):
                 yield place.at(name).at(index), table.fields
 
@@ -300,6 +301,7 @@ class Columns(
             "doses": {*NAMES["doses"], *people},
             "scores": {*NAMES["scores"]},
             "people": people,
+            "events": {*NAMES["events"]},
         }
         for where, fields in self._every_table(place):
             table = str(where.path[1]) if where.path[1:] else "columns"

@@ -32,7 +32,7 @@ _COLUMNS = """\
 
 _TABLES = """\
 # [[columns.doses]]           # one file read as several tables: columns as above, patient inherited
-# file = "scores*.csv"        # only these files; also [[columns.scores]], [[columns.people]]
+# file = "scores*.csv"        # only these files; also [[columns.scores]], .people, .events
 """
 
 
@@ -60,7 +60,7 @@ def _section_text(section: type[Section]) -> str:
 
 def _written(section: type[Section]) -> list[Key]:
     """The keys with a line of their own: the columns and tables of [columns] are shown by example."""
-    shown_by_example = {"fields", "doses", "scores", "people"} if section.section == "columns" else set()
+    shown_by_example = {"fields", *NAMES} if section.section == "columns" else set()
     return [key for key in section.keys().values() if key.name not in shown_by_example]
 
 
