@@ -1,7 +1,7 @@
-"""The command line: `ketaoutcomes init`, `check`, `report`, `explain`.
+"""The command line: `ketaoutcomes init`, `check`, `report`, `verify`, `worklist`, `explain`.
 
 Only the standard library is imported here, and only a little of it: asking for help must not wait for a
-library of numbers. The commands themselves are in `commands.py`.
+library of numbers. The commands themselves are in `commands.py` and `audit_commands.py`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ Options:
   --help     Show this message and exit.
 
 Commands:
-  check    Say what reading the INPUT files would do; write nothing.
-  explain  Explain a rule, a criterion, an instrument or a protocol.
-  init     Write a commented plan.toml, from the headers of files if given.
-  report   Write the report of the INPUT files to a folder.
+  check     Say what reading the INPUT files would do; write nothing.
+  explain   Explain a rule, a criterion, an instrument or a protocol.
+  init      Write a commented plan.toml, from the headers of files if given.
+  report    Write the report of the INPUT files to a folder.
+  verify    Say whether a report is still as it was written.
+  worklist  Print whose course to look at: row by row, internal.
 """
 """What `--help` prints; kept here as text because building it takes longer than starting Python."""
 
@@ -42,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"ketaoutcomes {__version__}\n")
         return 0
-    from ketaoutcomes.commands import run
+    from ketaoutcomes import audit_commands, commands  # the first import adds its commands to the second's
 
-    return run(given)
+    del audit_commands
+    return commands.run(given)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ class Cohort:
     """De-identified doses, scores and people, checked and sorted; made by `ko.read` or `from_frames`.
 
     `doses`, `scores`, `people`, `events` and `problems` are tidy tables; their columns are declared in
-    `ketaoutcomes.tables`. Nothing in them is computed from an outcome.
+    `ketaoutcomes.tables`. Nothing in them is computed from an outcome. `left_out` names files that were
+    refused and left out because the reading was told to keep going.
     """
 
     patients: NDArray[np.object_]
@@ -60,6 +61,7 @@ class Cohort:
     plan: Plan
     dates: str
     sources: tuple[Source, ...] = field(default=())
+    left_out: tuple[str, ...] = field(default=())
 
     @classmethod
     def from_frames(

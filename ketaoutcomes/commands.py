@@ -18,7 +18,7 @@ from ketaoutcomes import __version__
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketaoutcomes.cohort import InputRefused
+    from ketaoutcomes.cohort import Cohort, InputRefused
     from ketaoutcomes.intake import Intake
     from ketaoutcomes.plan import Plan
 
@@ -36,6 +36,10 @@ FIRST_ROWS = 5
 INPUTS = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path())
 PLAN = click.option(
     "--plan", "plan_path", metavar="PLAN", type=click.Path(), help="The plan to read by (TOML)."
+)
+MONTH = click.option("--month", metavar="YYYY-MM", help="As of the last day of a month.")
+AS_OF = click.option(
+    "--as-of", metavar="YYYY-MM-DD", help="As of a day. With neither, the last date on record."
 )
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Say nothing where nothing is wrong.")
 
@@ -62,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
-        return _say("interrupted", INTERRUPTED)
+        return say("interrupted", INTERRUPTED)
     except click.ClickException as error:
         error.show()
         return USAGE
@@ -70,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  nobody reads on; nothing may fail at exit
         return DONE
     except MemoryError:
-        return _say("not enough memory; split the input by patient and add the parts' tallies", REFUSED)
+        return say("not enough memory; split the input by patient and add the parts' tallies", REFUSED)
     except Exception as error:
         return _failed(error)
     finally:
@@ -81,7 +85,7 @@ def _ended(code: object) -> int:
     return code if isinstance(code, int) else DONE
 
 
-def _say(text: str, code: int) -> int:
+def say(text: str, code: int) -> int:
     click.echo(text, err=True)
     return code
 
@@ -101,8 +105,8 @@ def _failed(error: Exception) -> int:
     for module, name, code in KINDS:
         kind = getattr(sys.modules.get(module), name, None)  # a module not loaded has raised nothing
         if kind is not None and isinstance(error, kind):
-            return _say(f"refused:\n{error}" if code == REFUSED else str(error), code)
-    return _say(f"internal error (please report) at {_place(error)}", BUG)
+            return say(f"refused:\n{error}" if code == REFUSED else str(error), code)
+    return say(f"internal error (please report) at {_place(error)}", BUG)
 
 
 def _place(error: Exception) -> str:
@@ -115,7 +119,7 @@ def _place(error: Exception) -> str:
     return f"{'.'.join(inside.parts)}:{frames[-1].lineno} ({type(error).__name__})"
 
 
-def _plan(path: str | None) -> Plan:
+def plan_from(path: str | None) -> Plan:
     from ketaoutcomes.plan import Plan, read_plan
 
     if path is None:
@@ -172,11 +176,11 @@ def init(inputs: tuple[str, ...], more: tuple[str, ...], out: str, force: bool, 
         with Path(out).open("w" if force or empty else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        return _say(
+        return say(
             f"{out} is there already; give --force to replace it, or --out for another name", CANNOT_WRITE
         )
     except OSError:
-        return _say(f"{out} cannot be written", CANNOT_WRITE)
+        return say(f"{out} cannot be written", CANNOT_WRITE)
     if not quiet:
         click.echo(
             f"wrote {out}; look through [columns], then run: ketaoutcomes check INPUT... --plan {out}",
@@ -198,7 +202,7 @@ def check(inputs: tuple[str, ...], plan_path: str | None, as_json: bool, quiet: 
     from ketaoutcomes.cohort import InputRefused
     from ketaoutcomes.intake import THRESHOLD, quarantined_share, take_in
 
-    plan = _plan(plan_path)
+    plan = plan_from(plan_path)
     _progress(f"reading {', '.join(inputs)} ...", quiet or as_json)
     try:
         intake = take_in(list(inputs), plan)
@@ -307,14 +311,15 @@ def _in_words(intake: Intake, share: float) -> str:
 @click.option(
     "--out", required=True, metavar="DIR", type=click.Path(), help="The folder to write the report to."
 )
-@click.option("--month", metavar="YYYY-MM", help="As of the last day of a month.")
-@click.option("--as-of", metavar="YYYY-MM-DD", help="As of a day. With neither, the last date on record.")
+@MONTH
+@AS_OF
 @click.option(
     "--audience",
     type=click.Choice(["shared", "internal"]),
     help="shared (protected) unless the plan says so.",
 )
 @click.option("--force", is_flag=True, help="Write into a folder that holds other files, too.")
+@click.option("--keep-going", is_flag=True, help="Leave out files that are refused, say so, and end with 4.")
 @QUIET
 def report(
     inputs: tuple[str, ...],
@@ -324,6 +329,7 @@ def report(
     as_of: str | None,
     audience: str | None,
     force: bool,
+    keep_going: bool,
     quiet: bool,
 ) -> int:
     """Write report.html, tables.xlsx, results.json and manifest.json of the INPUT files to a folder.
@@ -331,25 +337,43 @@ def report(
     All four are written or none; the same input gives the same bytes.
     """
     import ketaoutcomes as ko
+    from ketaoutcomes.report.folder import hold, written
+
+    day, plan = as_of_day(month, as_of), plan_from(plan_path)
+    with hold(out):
+        _progress(f"reading {', '.join(inputs)} ...", quiet)
+        cohort = ko.read(list(inputs), plan, keep_going=keep_going)
+        study = ko.Study(cohort, as_of=day)
+        _progress(f"as of {study.as_of}; writing {out} ...", quiet)
+        before = written(out)
+        study.report(out, audience=audience or plan.report.audience, force=force)
+        up_to_date = before is not None and written(out) == before
+    if not quiet:
+        done = f"{out} is up to date" if up_to_date else f"wrote {out}/report.html"
+        click.echo(f"{done}, as of {study.as_of}", err=True)
+    return _incomplete(cohort)
+
+
+def _incomplete(cohort: Cohort) -> int:
+    """The exit code of a run that is done, with a word on what of its input is missing from it."""
     from ketaoutcomes.intake import THRESHOLD, quarantined_share
 
+    said = []
+    if cohort.left_out:
+        said.append(f"refused and left out: {', '.join(cohort.left_out)}")
+    share = quarantined_share(cohort)
+    if share > THRESHOLD:
+        said.append(f"{share:.1%} of the rows have something set aside: more than {THRESHOLD:.0%}")
+    return say("; ".join(said) + "; see: ketaoutcomes check", TOO_MUCH_SET_ASIDE) if said else DONE
+
+
+def as_of_day(month: str | None, as_of: str | None) -> str | None:
+    """The as-of day two options give between them; None where neither is given."""
     if month and as_of:
         raise click.UsageError("give --month or --as-of, not both")
     _check_day(month, "--month", 7)
     _check_day(as_of, "--as-of", 10)
-    plan = _plan(plan_path)
-    _progress(f"reading {', '.join(inputs)} ...", quiet)
-    cohort = ko.read(list(inputs), plan)
-    study = ko.Study(cohort, as_of=month or as_of)
-    _progress(f"as of {study.as_of}; writing {out} ...", quiet)
-    study.report(out, audience=audience or plan.report.audience, force=force)
-    share = quarantined_share(cohort)
-    if not quiet:
-        click.echo(f"wrote {out}/report.html, as of {study.as_of}", err=True)
-    if share > THRESHOLD:
-        words = f"{share:.1%} of the rows have something set aside: more than {THRESHOLD:.0%}"
-        return _say(f"{words}; see: ketaoutcomes check", TOO_MUCH_SET_ASIDE)
-    return DONE
+    return month or as_of
 
 
 def _check_day(text: str | None, option: str, length: int) -> None:
@@ -375,7 +399,7 @@ def explain(code: str, plan_path: str | None) -> int:
     """Explain a rule of `check` (C07), a criterion (phq9_response50), an instrument or a protocol."""
     from ketaoutcomes.explain import explanation
 
-    text = explanation(code, _plan(plan_path).definitions)
+    text = explanation(code, plan_from(plan_path).definitions)
     if text is None:
         raise click.UsageError(
             f"nothing is known by the name {code}; try a rule (C07) or a criterion (phq9_response50)"

@@ -81,6 +81,7 @@ def report_meta(study: Study, tallies: dict[str, Tally]) -> Meta:
         ledger=ledger.reset_index(drop=True),
         problems=_problems(study, hide=protected),
         rules={code: rule.title for code, rule in rules().items()},
+        left_out=study.cohort.left_out,
     )
 
 

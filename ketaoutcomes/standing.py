@@ -58,7 +58,7 @@ def worsened(
     if criterion is None:
         return None
     j, c = p.judged(instrument, "score"), p.courses
-    at, found = _last(j.moments, p, rows) if last is None else (last, last >= 0)
+    at, found = last_in_course(j.moments, p, rows) if last is None else (last, last >= 0)
     ticks = p.plan.definitions.instrument(instrument).ticks
     state = np.zeros(len(rows), dtype=np.int64)
     baseline = j.baseline[c.patient[rows[found]]]
@@ -103,7 +103,7 @@ def _until(p: Patients, rows: Array) -> NDArray[np.int64]:
     return end
 
 
-def _last(moments: Moments, p: Patients, rows: Array) -> tuple[Array, Array]:
+def last_in_course(moments: Moments, p: Patients, rows: Array) -> tuple[Array, Array]:
     """The position of the last of each course's scores, and whether it has any."""
     c = p.courses
     patient, first = c.patient[rows], c.first[rows].astype(np.int64)

@@ -19,6 +19,7 @@ from ketaoutcomes import (
     response_curves,
     results,
     row_tables,
+    worklist,
 )
 from ketaoutcomes.adequacy import basis_of
 from ketaoutcomes.benchmarks import Benchmark
@@ -157,6 +158,17 @@ class Study(ChangeVerbs, CurveVerbs, MeasureVerbs):
         if patients is not None:
             table = table[table["patient"].isin(as_tuple(patients))]
         return histories.history(self.cohort, self.courses, self.baselines, self.outcomes, table)
+
+    def worklist(self) -> pd.DataFrame:
+        """Whose course to look at, and why: internal, row by row, and not an alert.
+
+        One row per patient's latest course and reason (`worklist.REASONS`); columns as `worklist.worklist`
+        has them. Shows what is on record by the as-of day, gravest reason first. Raises `PlanError` where the
+        last day on record is not known.
+        """
+        if self.as_of in ("none", "complete"):
+            raise PlanError(lines=["a worklist needs the last day on record: give dates, or people.cut_day"])
+        return worklist.in_order([worklist.worklist(p) for p in self._blocks])
 
     # The counts, and what is computed from them.
 

@@ -18,8 +18,8 @@ ORDER = [
     "good_time_counts", "curve_counts", "good_time_cells", "disclosure", "results", "change_results",
     "measure_results", "partition", "curve_results", "response_curves", "comparisons", "benchmarks",
     "wording", "figures", "good_time_figures", "course_figures", "benchmark_figures", "report", "histories",
-    "row_tables", "curve_verbs", "change_verbs", "measure_verbs", "study", "published", "explain",
-    "commands", "cli",
+    "row_tables", "worklist", "curve_verbs", "change_verbs", "measure_verbs", "study", "published", "explain",
+    "commands", "audit_commands", "cli",
 ]  # fmt: skip
 
 

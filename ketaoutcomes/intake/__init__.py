@@ -5,13 +5,13 @@ from __future__ import annotations
 import operator
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.cohort import Cohort, Source, assemble
+from ketaoutcomes.cohort import Cohort, InputRefused, Source, assemble
 from ketaoutcomes.intake.findings import Findings, Stop, listed
 from ketaoutcomes.intake.grid import Grid, read_grid
 from ketaoutcomes.intake.guard import check_names, check_values
@@ -26,6 +26,7 @@ from ketaoutcomes.plan.columns import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 __all__ = ["THRESHOLD", "Intake", "quarantined_share", "read", "take_in"]
 
@@ -35,12 +36,17 @@ THRESHOLD = 0.05
 """The share of rows with a quarantined finding past which a run ends with exit code 4."""
 
 
-def read(paths: Paths, plan: Plan | None = None, *, allow_empty: bool = False) -> Cohort:
+def read(
+    paths: Paths, plan: Plan | None = None, *, allow_empty: bool = False, keep_going: bool = False
+) -> Cohort:
     """A cohort from one or several CSV or SAS transport files: wide, long, or doses, scores, people apart.
 
     Headers and values are ours, or translated by the plan's `[columns]`. `cohort.problems` lists what was
     normalised and quarantined; `cohort.ledger` accounts for every row. Raises `InputRefused`, which lists
-    everything that forbids reading on and the line to write for it; no cell's value is in it.
+    everything that forbids reading on and the line to write for it; no cell's value is in it. With
+    `keep_going`, a file that is refused is left out instead, as long as others remain: `cohort.left_out`
+    names it, and its findings stay in `cohort.problems`. Nothing is left out where doses and
+    scores come in files apart.
 
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -49,7 +55,7 @@ def read(paths: Paths, plan: Plan | None = None, *, allow_empty: bool = False) -
     >>> read(folder / "two.csv").scores[["patient", "score"]].values.tolist()
     [['007', 18.0], ['7', 9.0]]
     """
-    return take_in(paths, plan, allow_empty=allow_empty).cohort
+    return take_in(paths, plan, allow_empty=allow_empty, keep_going=keep_going).cohort
 
 
 @dataclass
@@ -74,11 +80,31 @@ class _Run:
     layouts: dict[str, Layout] = field(default_factory=dict)
 
 
-def take_in(paths: Paths, plan: Plan | None = None, *, allow_empty: bool = False) -> Intake:
+def take_in(
+    paths: Paths, plan: Plan | None = None, *, allow_empty: bool = False, keep_going: bool = False
+) -> Intake:
     """As `read`, with what was said about columns on the way; `ketaoutcomes check` prints it."""
-    run = _Run(plan or Plan())
     files = open_files(paths)
-    for path, name in zip(files, names_of(files), strict=True):
+    named = dict(zip(names_of(files), files, strict=True))
+    plan = plan or Plan()
+    try:
+        return _take_in(named, plan, allow_empty)
+    except InputRefused as refused:
+        faults = refused.problems[refused.problems["action"] == "refused"]
+        left_out = {name for name in named if name in set(faults["file"])}
+        if not keep_going or not left_out or len(left_out) == len(named):
+            raise
+        intake = _take_in({name: named[name] for name in named if name not in left_out}, plan, allow_empty)
+        # Where doses and scores come apart, a file left out would take them from other files' patients.
+        if not all({"doses", "scores"} <= set(use["tables"]) for use in intake.columns.values()):
+            raise
+    problems = pd.concat([intake.cohort.problems, faults[faults["file"].isin(left_out)]], ignore_index=True)
+    return replace(intake, cohort=replace(intake.cohort, problems=problems, left_out=tuple(sorted(left_out))))
+
+
+def _take_in(named: Mapping[str, Path], plan: Plan, allow_empty: bool) -> Intake:
+    run = _Run(plan)
+    for name, path in named.items():
         source = SourceFile(path, name, run.plan.columns.encoding, run.plan.columns.decimal)
         try:
             _read_file(source, run, allow_empty)
@@ -285,4 +311,9 @@ def _column_use(run: _Run, file: str) -> dict[str, tuple[str, ...]]:
         for ours, given in view.fields.items()
         if given.position is not None
     }
-    return {"mapped": tuple(mapped), "left_out": tuple(header.show(i) for i in layout.left_out)}
+    tables = {table: None for view in layout.views for table in view.tables}
+    return {
+        "tables": tuple(tables),
+        "mapped": tuple(mapped),
+        "left_out": tuple(header.show(i) for i in layout.left_out),
+    }

@@ -92,6 +92,8 @@ def _rows(table: pd.DataFrame) -> list[Any]:
 def _first(tables: Mapping[str, Described], plan: Plan, words: Words) -> list[str]:
     criterion = plan.definitions.criterion(plan.good_time.criterion)
     found = [_failures(tables, criterion.name, words)]
+    if "good_time_harm" not in tables:  # nobody is due yet: there is no last score to speak of
+        return found
     harm = tables["good_time_harm"].table
     title = label(plan.definitions.instrument(criterion.instrument).title)
     worse = plan.definitions.criteria.get(f"{criterion.instrument}_deterioration")

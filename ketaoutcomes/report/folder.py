@@ -12,15 +12,79 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 MANIFEST = "manifest.json"
+_HELD: set[Path] = set()  # by this very process, which may write within what it holds
 
 
 class CannotWrite(OSError):
     """The report could not be written; the folder is as it was before."""
+
+
+@contextmanager
+def hold(out: str | Path) -> Iterator[None]:
+    """Keep a folder for this run: a second run meanwhile raises `CannotWrite` with the first one's number.
+
+    The system lets go of it when a run ends, however it ends. Where the system has no such locks (Windows),
+    and where the folder's parent is not there yet, nothing is held.
+    """
+    home = Path(os.path.realpath(out))
+    if fcntl is None or home in _HELD or not home.parent.is_dir():
+        yield
+        return
+    path = home.with_name(f".{home.name}.lock")
+    try:
+        handle = _lock(path, home.name)
+    except OSError as error:
+        if isinstance(error, CannotWrite):
+            raise
+        raise CannotWrite(f"cannot write the report to {out}: {error.strerror or 'refused'}") from None
+    _HELD.add(home)
+    try:
+        yield
+    finally:
+        _HELD.discard(home)
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _lock(path: Path, name: str) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            by = os.read(handle, 20).decode("ascii", "ignore") or "another process"
+            os.close(handle)
+            raise CannotWrite(
+                f"the folder {name} is being written by process {by}: try again later"
+            ) from None
+        except OSError:
+            return handle  # a file system without locks: better a report than none
+        # The file that was locked may have been removed by the run that held it before.
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(handle).st_ino:
+                os.ftruncate(handle, 0)
+                os.write(handle, str(os.getpid()).encode())
+                return handle
+        os.close(handle)
+
+
+def written(out: str | Path) -> tuple[int, int] | None:
+    """What tells one writing of a folder's set from the next; None where there is none."""
+    try:
+        found = (Path(out) / MANIFEST).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def replace_folder(out: Path, files: Mapping[str, bytes], *, force: bool = False) -> list[Path]:
@@ -41,10 +105,11 @@ def replace_folder(out: Path, files: Mapping[str, bytes], *, force: bool = False
     aside = home.with_name(f".{home.name}.previous")
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
-        _recover(home, aside)
-        _refuse_foreign(home, set(files), force)
-        if not _holds(home, files):
-            _swap(home, aside, files)
+        with hold(home):
+            _recover(home, aside)
+            _refuse_foreign(home, set(files), force)
+            if not _holds(home, files):
+                _swap(home, aside, files)
     except CannotWrite:
         raise
     except OSError as error:

@@ -44,7 +44,7 @@ class Meta:
 
     `ledger` has one row per file, table, outcome and reason with `n` rows of input; `problems` one row per
     rule and action with `n` findings, and `people` where they are counted. Both arrive protected: a missing
-    number is a hidden one. `rules` says a rule's code in words.
+    number is a hidden one. `rules` says a rule's code in words; `left_out` names files that were refused.
     """
 
     as_of: str
@@ -55,3 +55,4 @@ class Meta:
     problems: pd.DataFrame | None = None
     rules: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=versions)
+    left_out: Sequence[str] = ()

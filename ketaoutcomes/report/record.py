@@ -66,6 +66,8 @@ def manifest_json(
         "plan": {"sha256": plan.hash, "text": plan.canonical()}, "versions": dict(meta.versions),
         "outputs": {name: _vouched(data) for name, data in outputs.items()},
     }  # fmt: skip
+    if meta.left_out:
+        content["left_out"] = [label(name) for name in meta.left_out]
     created = _created()
     return _bytes(content | ({"created": created} if created else {}), indent=1)
 

@@ -1,0 +1,70 @@
+"""Is a report still what was written? Its files re-hashed against its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ketaoutcomes.report.folder import MANIFEST
+from ketaoutcomes.report.record import MANIFEST_SCHEMA
+
+
+class NotAReport(ValueError):
+    """A folder that cannot be checked, and why."""
+
+
+def manifest_of(folder: str | Path) -> dict[str, Any]:
+    """What a report's manifest says. Raises `NotAReport` where there is none of a kind this version reads."""
+    path = Path(folder) / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+        ours = manifest["package"] == "ketaoutcomes"
+    except OSError:
+        raise NotAReport(f"{path} cannot be read: give the folder of a report") from None
+    except (ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise NotAReport(f"{path} is not the manifest of a report, or was damaged")
+    if manifest.get("schema") != MANIFEST_SCHEMA:
+        raise NotAReport(
+            f"{path} is not of schema {MANIFEST_SCHEMA}, the one this version reads: check the report "
+            "with the version of ketaoutcomes that wrote it"
+        )
+    return dict(manifest)
+
+
+def changed_files(folder: str | Path) -> list[str]:
+    """What of a report is no longer as its manifest has it, one sentence each; nothing where all is.
+
+    The manifest vouches for the other files; nothing vouches for the manifest but its own hash, which a
+    reader may have noted elsewhere. Raises `NotAReport`.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> vouched = {"a.txt": {"bytes": 1, "sha256": hashlib.sha256(b"1").hexdigest()}}
+    >>> text = json.dumps({"package": "ketaoutcomes", "schema": 1, "outputs": vouched})
+    >>> _ = (folder / "manifest.json").write_text(text)
+    >>> _ = (folder / "a.txt").write_bytes(b"2")
+    >>> changed_files(folder)
+    ['a.txt has changed since it was written']
+    """
+    manifest, home = manifest_of(folder), Path(folder)
+    found = []
+    try:
+        vouched = {str(name): str(one["sha256"]) for name, one in manifest["outputs"].items()}
+    except (KeyError, TypeError, AttributeError):
+        raise NotAReport(f"{home / MANIFEST} does not list the report's files, or was damaged") from None
+    for name, sha256 in sorted(vouched.items()):
+        if Path(name).name != name:
+            raise NotAReport(f"{home / MANIFEST} names a file outside its folder")
+        try:
+            content = (home / name).read_bytes()
+        except OSError:
+            found.append(f"{name} is missing or cannot be read")
+            continue
+        if hashlib.sha256(content).hexdigest() != sha256:
+            found.append(f"{name} has changed since it was written")
+    others = {entry.name for entry in home.iterdir()} - set(vouched) - {MANIFEST}
+    return found + [f"{len(others)} file(s) or folder(s) here are not of the report"] * bool(others)
