@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.estimates import curves
+from ketaoutcomes.good_time_cells import JOIN
 
 if TYPE_CHECKING:
     from ketaoutcomes.estimates.curves import Curve
@@ -51,6 +52,9 @@ def state_occupation(tally: Tally, *, days: Days = None, level: float | None = N
     are a partition: the shares of a day add up to 1. Titrating, adequate, dipped and lapsed may be left and
     entered again; the responded ones are final, and their sum is the all-started curve (`all_started`).
 
+    A protected Tally tells some states together: their name has `+` between the parts. It tells moves on the
+    day by which enough of one kind have gathered, so its shares lie a little behind the exact ones.
+
     Aalen-Johansen from daily counts, with Greenwood-type intervals (`curves.state_occupation`). `reason` says
     why a share is missing: hidden, or not_followed, once too many of those who started were last seen in
     a state in which nobody is followed.
@@ -64,10 +68,12 @@ def state_occupation(tally: Tally, *, days: Days = None, level: float | None = N
         ValueError: a day beyond the plan's curve, or a state this version does not know.
     """
     moves = _moves(tally, "first_dose", STATES)
-    seen = moves.seen()
-    shown = [at for at, name in enumerate(STATES) if name not in SOMETIMES or seen[at]]
+    seen, names = moves.seen(), moves.names
+    shown = [
+        at for at, name in enumerate(STATES) if not moves.joined[at] and (name not in SOMETIMES or seen[at])
+    ]
     curve = moves.occupation(np.eye(len(STATES))[:, shown], level)
-    return _table(moves, curve, days, moves.still_open(), state=[STATES[at] for at in shown])
+    return _table(moves, curve, days, moves.still_open(), state=[names[at] for at in shown])
 
 
 def all_started(tally: Tally, *, days: Days = None, level: float | None = None) -> pd.DataFrame:
@@ -126,6 +132,8 @@ class _Moves:
     entries: Array
     moves: Array
     censored: Array
+    names: tuple[str, ...]  # a state told together with others has the name of all of them
+    joined: tuple[bool, ...]  # whether a state is told as part of one before it
 
     @cached_property
     def plan(self) -> dict[str, Any]:
@@ -161,7 +169,14 @@ def _moves(tally: Tally, clock: str, states: tuple[str, ...]) -> _Moves:
     rows = tally.transitions[tally.transitions["clock"] == clock]
     groups = rows[keys].drop_duplicates().sort_values(keys, kind="stable", ignore_index=True)
     known = {name: at for at, name in enumerate(states)}
-    unknown = sorted({*rows["from"], *rows["to"]} - {*known, "", "censored"})
+    names, joined = list(states), [False] * len(states)
+    told = {*rows["from"], *rows["to"]} - {"", "censored"}
+    unknown = {part for name in told for part in name.split(JOIN)} - {*states}
+    for name in told - unknown:
+        first, *others = sorted(name.split(JOIN), key=states.index)
+        names[states.index(first)], known[name] = name, states.index(first)
+        for part in others:
+            joined[states.index(part)] = True
     if unknown:
         raise ValueError(f"this Tally counts moves of {clock} that this version does not know")
     days = int(json.loads(tally.header.plan)["points"]["curve_days"]) + 1
@@ -178,7 +193,7 @@ def _moves(tally: Tally, clock: str, states: tuple[str, ...]) -> _Moves:
         np.add.at(censored, (at[ends], day[ends], source[ends]), n[ends])
         within = ~begins & ~ends
         np.add.at(moves, (at[within], day[within], source[within], target[within]), n[within])
-    return _Moves(tally, groups, entries, moves, censored)
+    return _Moves(tally, groups, entries, moves, censored, tuple(names), tuple(joined))
 
 
 def _incidence(

@@ -27,6 +27,7 @@ from ketaoutcomes.figures import (
     _text,
     _words,
 )
+from ketaoutcomes.good_time_cells import JOIN
 from ketaoutcomes.wording import count, is_number, label, percent, share
 
 if TYPE_CHECKING:
@@ -127,21 +128,21 @@ def state_occupation(
     words = {**NAMES, **names}
     ax = sized(ax, 7.6, 4.4)
     wide = table.pivot(index="day", columns="state", values="share")
-    shown = [state for state in BANDS if state in wide]
+    shown = sorted((str(state) for state in wide), key=_place)
     days, shares = wide.index.to_numpy(), wide[shown].to_numpy().T
     from matplotlib.pyplot import rc_context
 
     with rc_context({"hatch.linewidth": 0.6, "hatch.color": QUIET}):
         bands = ax.stackplot(days, shares, step="post", edgecolor="white", linewidth=0.6)
         for band, state in zip(bands, shown, strict=True):
-            band.set_facecolor(BANDS[state].face)
-            band.set_hatch(BANDS[state].hatch)
+            band.set_facecolor(_fill(state).face)
+            band.set_hatch(_fill(state).hatch)
             band.set_label(state)
     if all_started is not None:
         _response_line(ax, all_started, marks)
     ax.set_xlim(days[0], days[-1])
     _percent_axis(ax)
-    _name_bands(ax, shares, [(words.get(state, _words(state)), BANDS[state]) for state in shown])
+    _name_bands(ax, shares, [(_band(state, words), _fill(state)) for state in shown])
     _say_missing(ax, table, words)
     _day_axis(ax, table, "days since the first dose", "followed, no response")
     _text(ax, days[0], 1.0, f"{count(table['n'].iloc[0])} started", QUIET, va="bottom", pad=0, drop=-4)
@@ -247,6 +248,27 @@ def _one_row_each(table: pd.DataFrame, keys: list[str]) -> None:
 def title(ax: Axes, words: str, pad: float = 12) -> None:
     """A chart's title, as text, over its left edge."""
     ax.set_title(label(words, longest=90), loc="left", fontsize=11, color=INK, pad=pad, parse_math=False)
+
+
+def _place(state: str) -> int:
+    """Where a state's band is stacked; of states told together, the first."""
+    return list(BANDS).index(state.split(JOIN)[0])
+
+
+def _fill(state: str) -> Fill:
+    """A state's fill; states without response that are told together look like the lapsed."""
+    first, *others = state.split(JOIN)
+    return BANDS["lapsed" if len(others) > 2 and not first.startswith("responded") else first]
+
+
+def _band(state: str, words: Mapping[str, str]) -> str:
+    """A band's name; of states told together, what they have in common."""
+    first, *others = state.split(JOIN)
+    if not others:
+        return words.get(state, _words(state))
+    if first == "responded_after":
+        return "responded after it, or not known"
+    return "responded" if first.startswith("responded") else "no response yet"
 
 
 def _response_line(ax: Axes, all_started: pd.DataFrame, marks: Sequence[int]) -> None:

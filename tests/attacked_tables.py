@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix
 
 from ketaoutcomes.disclosure.facts import MEASURED
 from ketaoutcomes.plan import Criteria, Plan
-from ketaoutcomes.tallies import KEYS, Header, Tally, typed
+from ketaoutcomes.tallies import INTEGER_KEYS, KEYS, Header, Tally, typed
 
 UNSCORED, WORSE, SAME, BETTER, HALVED, WELL = range(6)
 RESPONSE, REMISSION, PARTIAL, DETERIORATION = (
@@ -82,8 +82,8 @@ class Scenario:
             table = pd.DataFrame([self.cells[i][2] for i in own], columns=[*KEYS[name], *shape.by])
             n = count[own].astype(np.int64)
             table["n"], table["people"] = n, n
-            if name == "values":
-                table["value"] = table["value"].astype("int64")
+            for column in INTEGER_KEYS & set(table):
+                table[column] = table[column].astype("int64")
             tables[name] = typed(name, table, shape.by)
         return Tally(header, **tables)
 
@@ -105,7 +105,32 @@ class Scenario:
                         members = place.get((which, name, key), [])
                         rows.append(np.asarray(self.counted[members].sum(axis=0)).ravel())
                         numbers.append(n)
+            for members, n in told_moves(tally.transitions, self._moved(which)):
+                rows.append(members)
+                numbers.append(n)
         return csr_matrix(np.array(rows)), np.array(numbers)
+
+    def _moved(self, which: int) -> list[tuple[tuple[str, ...], np.ndarray]]:
+        own = [i for i, cell in enumerate(self.cells) if cell[:2] == (which, "transitions")]
+        counted = self.counted[own].toarray()
+        return [(self.cells[i][2], row) for i, row in zip(own, counted, strict=True)]
+
+
+def told_moves(
+    transitions: pd.DataFrame, moved: list[tuple[tuple[str, ...], np.ndarray]]
+) -> Iterator[tuple[np.ndarray, float]]:
+    """Whom each published number of daily moves is about: all since their way was told before."""
+    since: dict[tuple[str, ...], int] = {}
+    for row in transitions[transitions["n"].notna()].sort_values("day").to_dict("records"):
+        family = (row["instrument"], row["criterion"], row["clock"])
+        first, ways = since.get((*family, row["to"]), -1), row["to"].split("+")
+        since[*family, row["to"]] = row["day"]
+        own = [
+            who for key, who in moved
+            if key[:3] == family and first < int(key[3]) <= row["day"]
+            and (key[5] in ways if row["from"] else not key[4])
+        ]  # fmt: skip
+        yield np.sum(own, axis=0), row["n"]
 
 
 def _coarser(name: str, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -320,9 +345,9 @@ def questions(
         first, second = rng.integers(0, n, size=(2, 50))
         other = cell[second] ^ (rng.random(50) < 0.5)[:, None]
         found.append(cell[first] & other)
-    sets = np.unique(np.vstack(found), axis=0)
+    sets = np.vstack(found)
     size = sets @ persons
-    sets = sets[(size > 0) & (size <= largest_small)]
+    sets = np.unique(sets[(size > 0) & (size <= largest_small)], axis=0)
     return sets[rng.permutation(len(sets))[:most]]
 
 
@@ -332,14 +357,13 @@ def narrowest(equations: csr_matrix, numbers: np.ndarray, sets: np.ndarray) -> l
     # A published 0 rules its types out; types that no equation and no question tells apart are one unknown.
     possible = ~(table[numbers == 0] > 0).any(axis=0)
     known = np.unique(np.column_stack([table, numbers])[numbers != 0], axis=0)
-    result = []
-    for one in sets:
-        columns = np.unique(np.vstack([known[:, :-1], one])[:, possible], axis=1)
+    every = np.vstack([known[:, :-1], sets])[:, possible].astype(np.int8)
+    every = np.unique(np.ascontiguousarray(every.T), axis=0).T.astype(np.float64)
+    equal, result = csr_matrix(every[: len(known)]), []
+    for one in every[len(known) :]:
         ends = []
         for sign in (1.0, -1.0):
-            found = linprog(
-                sign * columns[-1], A_eq=columns[:-1], b_eq=known[:, -1], bounds=(0, None), method="highs-ds"
-            )
+            found = linprog(sign * one, A_eq=equal, b_eq=known[:, -1], bounds=(0, None), method="highs-ds")
             if found.status not in (0, 3):
                 raise RuntimeError("the published numbers contradict each other")
             ends.append(sign * found.fun if found.status == 0 else np.inf)

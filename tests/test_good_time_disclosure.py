@@ -33,8 +33,14 @@ STATUS = {
 SITES = ("A", "B", "C")
 
 
-def histories() -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Situation on day 60, final group, and state on each day, of every mature course there can be."""
+Exit = tuple[str, str]  # how and on which day a course leaves the states without response; "" and "": never
+# Two days between each of the days that tables name, one of them the last: what is told on a day between
+# them leaves someone to wait.
+EXIT_DAYS = (("10", "30"), ("45", "60"), ("100", "179"), ("200", "365"))
+
+
+def histories() -> Iterator[tuple[str, str, tuple[str, ...], Exit]]:
+    """Situation on day 60, final group, state on each day, and exit, of every mature course there can be."""
     by = range(3)  # responded, reached or left by day 30, 60 or 180; later is 3, never 4
     for response, reached, left in itertools.product(range(5), range(5), range(4)):
         if left < 3 and response < 4:
@@ -64,8 +70,8 @@ def histories() -> Iterator[tuple[str, str, tuple[str, ...]]]:
                 else:
                     groups = ["not_evaluable"] + (["trial_complete"] if reached < 4 else [])
                     groups += ["stopped_short"] if situation != "trial_complete" else []
-                for group in groups:
-                    yield situation, group, states
+                for group, out in itertools.product(groups, exits(response, left, groups[0])):
+                    yield situation, group, states, out
     for response, left in itertools.product(range(5), range(4)):  # no level to judge by
         if left < 3 and response < 4:
             continue
@@ -73,12 +79,28 @@ def histories() -> Iterator[tuple[str, str, tuple[str, ...]]]:
             "responded_unjudged" if response <= day else "next_course" if left <= day else "unjudged"
             for day in by
         )
-        yield "responded" if response <= 1 else "unjudged", "not_evaluable", states
+        for out in exits(response, left, "responded_unjudged"):
+            yield "responded" if response <= 1 else "unjudged", "not_evaluable", states, out
+
+
+def exits(response: int, left: int, way: str) -> list[Exit]:
+    if response < 4:
+        return [(way, day) for day in EXIT_DAYS[response]]
+    if left < 3:
+        return [("next_course", day) for day in EXIT_DAYS[left]]
+    return [("", ""), *((way, day) for way in ("censored", "next_course") for day in EXIT_DAYS[3])]
+
+
+def younger_exits(group: str) -> list[Exit]:
+    ways = [group] if group.startswith("responded") else ["censored", "next_course"]
+    ways += ["responded_unjudged"] if group == "not_evaluable" else []
+    return [(way, day) for way in ways for days in EXIT_DAYS[:3] for day in days]
 
 
 def person(
-    site: str, group: str, worse: str | None, *, met: bool, whole: tuple[str, tuple[str, ...]] | None
-) -> tuple[Cell, ...]:
+    site: str, group: str, worse: str | None, out: Exit, *, met: bool,
+    whole: tuple[str, tuple[str, ...]] | None,
+) -> tuple[Cell, ...]:  # fmt: skip
     """The cells of one type of person; `whole` is the situation and the states of a mature course."""
     found: list[Cell] = []
 
@@ -96,6 +118,10 @@ def person(
     state = "not_due" if worse is None else "met" if met else "missing" if worse == "no_score" else "not_met"
     found.append((0, "points", ("phq9", CRITERION, "current", "end", "end", "no", state)))
     found.append((3, "points", ("phq9", CRITERION, "current", "end", "end", "no", state, site)))
+    moves = [("0", "", "titrating"), *([(out[1], "titrating", out[0])] if out[0] else [])]
+    for day, source, target in moves:
+        key = ("phq9", CRITERION, "first_dose", day, source, target)
+        found += [(1, "transitions", key), (2, "transitions", (*key, site))]
     point("status", "good_time", "mature" if whole else "younger", STATUS[group])
     if whole:
         point("day60", "day60", "mature", f"{whole[0]}|{STATUS[group]}")
@@ -121,7 +147,7 @@ class GoodTime(Scenario):
         rows, told = [known], [numbers]
         table = self.counted.toarray() > 0
         for which in (1, 2):
-            own = [i for i, cell in enumerate(self.cells) if cell[0] == which]
+            own = [i for i, cell in enumerate(self.cells) if cell[:2] == (which, "points")]
             for row in cells(protected[which]).itertuples(index=False):
                 if not np.isnan(row.n):
                     members = [i for i in own if _within(self.cells[i][2], row, which == 2)]
@@ -162,22 +188,23 @@ def scenario() -> GoodTime:
     )
     types = []
     for site in SITES:
-        for situation, group, states in sorted(set(histories())):
+        for situation, group, states, out in sorted(set(histories())):
             responded = group.startswith("responded") or any(s.startswith("responded") for s in states)
             scored = responded or group == "trial_complete"
             for worse in ("worse", "not_worse") if scored else ("worse", "not_worse", "no_score"):
                 types += [
-                    person(site, group, worse, met=met, whole=(situation, states))
+                    person(site, group, worse, out, met=met, whole=(situation, states))
                     for met in sorted({False, responded and worse == "not_worse"})
                 ]
         for group in STATUS:
-            responded = group.startswith("responded")
-            scored = responded or group == "trial_complete"
-            for worse in (None, "worse", "not_worse") if scored else (None, "worse", "not_worse", "no_score"):
-                types += [
-                    person(site, group, worse, met=met, whole=None)
-                    for met in sorted({False, responded and worse == "not_worse"})
-                ]
+            for out in younger_exits(group):
+                responded = out[0].startswith("responded")
+                scored = responded or group == "trial_complete"
+                for worse in (None, "worse", "not_worse", *(() if scored else ("no_score",))):
+                    types += [
+                        person(site, group, worse, out, met=met, whole=None)
+                        for met in sorted({False, responded and worse == "not_worse"})
+                    ]
     return GoodTime("good time", shapes, (CRITERION,), ("current",), tuple(types))
 
 
@@ -206,7 +233,7 @@ def attack(seeds: range, most: int, profile: str = "cms11") -> list[tuple[int, f
 
 
 def test_an_attacker_learns_no_small_number_from_good_time() -> None:
-    assert attack(range(6), most=6) == []
+    assert attack(range(5), most=4) == []
 
 
 @pytest.mark.slow
@@ -271,4 +298,4 @@ def test_numbers_are_rounded_where_the_profile_rounds() -> None:
     n = cells(shown)["n"].dropna()
     assert len(n)
     assert (n % 5 == 0).all()
-    assert shown.transitions.empty
+    assert (shown.transitions["n"].dropna() % 5 == 0).all()

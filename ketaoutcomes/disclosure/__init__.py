@@ -23,7 +23,9 @@ difference or sum is one; 0 may be shown. `docs/disclosure.md` says how, and wha
 - `values`: instead of a row per value, `variable:n`, `variable:sum`, `variable:squares` and
   `variable:median`, the number standing in `n` (see `moments`). Where the people behind it are hidden, all
   four are NaN.
-- `transitions`: empty, until something published is made of them.
+- `transitions`, of everyone only (no grouping): exits from the states without response, which are joined into
+  one, each on the first day on which enough have gathered (`ketaoutcomes.disclosure.moves`). On the day from
+  which on nothing is told a NaN stands. Empty in Tallies with a grouping.
 
 A Tally of good time (`tables=("good_time",)`) holds the cells of `ketaoutcomes.good_time_cells`, joined until
 none is small, and the median days to the level (`ketaoutcomes.disclosure.good_time`).
@@ -31,14 +33,19 @@ none is small, and the median days to the level (`ketaoutcomes.disclosure.good_t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ketaoutcomes.disclosure.choose import choose
 from ketaoutcomes.disclosure.facts import DisclosureError, margins
 from ketaoutcomes.disclosure.good_time import protect_good_time
 from ketaoutcomes.disclosure.links import logic
-from ketaoutcomes.disclosure.rewrite import PERMITS, STATISTICS, moments, rewrite, rounded
+from ketaoutcomes.disclosure.moves import Told, move_rows, tell_all
+from ketaoutcomes.disclosure.rest import beside
+from ketaoutcomes.disclosure.rewrite import PERMITS, ROUND_TO, STATISTICS, moments, rewrite, rounded
+from ketaoutcomes.tallies import typed
 
 if TYPE_CHECKING:
     from ketaoutcomes.tallies import Tally
@@ -102,9 +109,27 @@ def protect(tallies: Sequence[Tally], profile: str = "cms11") -> list[Tally]:
     done = iter(_protected(plain, profile))
     shown = [tally if tally.header.basis else next(done) for tally in tallies]
     of_good_time = [tally for tally in tallies if tally.header.basis]
-    beside = [tally for tally in shown if not tally.header.basis]
-    last = iter(protect_good_time(of_good_time, beside, profile, LARGEST_SMALL[profile]))
-    return [next(last) if tally.header.basis else tally for tally in shown]
+    plain = [tally for tally in shown if not tally.header.basis]
+    done_last, told = protect_good_time(of_good_time, plain, profile, LARGEST_SMALL[profile])
+    last = iter(done_last)
+    shown = [next(last) if tally.header.basis else tally for tally in shown]
+    return _with_moves(tallies, shown, told, profile)
+
+
+def _with_moves(
+    raw: Sequence[Tally], shown: Sequence[Tally], told: Sequence[Told], profile: str
+) -> list[Tally]:
+    """Daily moves counted beside anything but good time; `told` are those of good time."""
+    found, done, rest = list(shown), list(told), beside([tally for tally in shown if not tally.header.basis])
+    for i, tally in enumerate(raw):
+        if tally.header.by or tally.header.basis or tally.transitions.empty:
+            continue
+        days = int(json.loads(tally.header.plan)["points"]["curve_days"]) + 1
+        limit = LARGEST_SMALL[profile] + (ROUND_TO if profile == "opensafely" else 0)
+        own = tell_all(tally.transitions, days, lambda _: (), rest, done, limit)
+        done += own[0]
+        found[i] = replace(found[i], transitions=typed("transitions", move_rows(tally, own, profile), ()))
+    return found
 
 
 def _protected(tallies: Sequence[Tally], profile: str) -> list[Tally]:

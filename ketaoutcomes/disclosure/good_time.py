@@ -5,8 +5,8 @@ state on named days, by harm. Each of these is shown whole, at the finest level 
 more than the threshold, or not at all; nothing is hidden cell by cell. Two partitions of the same people also
 tell how many stand in one set and not in another that holds it (nobody leaves a response, nobody reaches a
 level twice), so a level is taken only where each such difference, with every partition taken before and with
-what the rest of the report shows, is 0 or more than the threshold. Daily moves are not published: a move of a
-single day is nearly a person.
+what the rest of the report shows, is 0 or more than the threshold. Daily moves are one more partition of the
+same people (`ketaoutcomes.disclosure.moves`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,18 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.disclosure.facts import DisclosureError
-from ketaoutcomes.disclosure.ladders import FINE, LEVELS, NOT_DUE, OTHERS, SITES, WHO_MAY_RESPOND, meets
+from ketaoutcomes.disclosure.ladders import (
+    FINE,
+    LEVELS,
+    NOT_DUE,
+    OTHERS,
+    SITES,
+    WHO_MAY_RESPOND,
+    leaves,
+    meets,
+)
+from ketaoutcomes.disclosure.moves import Family, Partition, Row, Told, hidden_rows, move_rows, tell_all
+from ketaoutcomes.disclosure.rest import NOWHERE, Elsewhere, Rest, beside
 from ketaoutcomes.disclosure.rewrite import ROUND_TO, STATISTICS, moments, rounded
 from ketaoutcomes.good_time_cells import APART, JOIN, KINDS, SITUATION, TOGETHER, cells
 from ketaoutcomes.tallies import typed
@@ -50,24 +61,14 @@ class Layer:
         return float(self.n[np.array(some, dtype=bool)].sum())
 
 
-@dataclass(frozen=True, eq=False)
-class Elsewhere:
-    """What the rest of the report shows of the same people: those eligible, due, scored and met."""
-
-    eligible: float
-    due: float
-    dues: Array
-    scored: Array
-    met: Array
-
-
 def protect_good_time(
     tallies: Sequence[Tally], others: Sequence[Tally], profile: str, largest_small: int
-) -> list[Tally]:
+) -> tuple[list[Tally], list[Told]]:
     """Tallies of good time as they may be published beside `others`, which are protected already.
 
-    Of everyone (grouped by nothing): the cells of `good_time_cells`. By site: who is not evaluable, and the
-    median days to the level. Other groupings hold nothing.
+    Of everyone (grouped by nothing): the cells of `good_time_cells`, and daily moves out of all states
+    without response. By site: who is not evaluable, and the median days to the level. Other groupings hold
+    nothing. Also returns the daily moves that are told.
     """
     if any(not tally.points["criterion"].str.startswith("good_time:").all() for tally in tallies):
         raise DisclosureError("count good time in a Tally of its own, or it cannot be protected")
@@ -75,7 +76,9 @@ def protect_good_time(
     slack = ROUND_TO if profile == "opensafely" else 0
     limit = largest_small + slack
     everyone = next((tally for tally in tallies if not tally.header.by), None)
-    chosen = _of_everyone(everyone, others, limit) if everyone is not None else []
+    rest = beside(others)
+    chosen = _of_everyone(everyone, rest, limit) if everyone is not None else []
+    told = _moves(everyone, rest, chosen, limit) if everyone is not None else ([], [])
     result = []
     for tally in tallies:
         if tally is everyone:
@@ -85,17 +88,45 @@ def protect_good_time(
         else:
             points, values = tally.points.iloc[:0], tally.values.iloc[:0]
         tables = {"flow": tally.flow.iloc[:0], "points": points, "values": values}
-        tables["transitions"] = tally.transitions.iloc[:0]
+        tables["transitions"] = (
+            move_rows(tally, told, profile) if tally is everyone else tally.transitions[:0]
+        )
         done: dict[str, Any] = {name: typed(name, table, tally.header.by) for name, table in tables.items()}
         found = replace(tally, **done, protected=profile)
         result.append(rounded(found) if profile == "opensafely" else found)
-    return result
+    return result, told[0]
+
+
+def _moves(tally: Tally, rest: Rest, chosen: Sequence[Layer], limit: int) -> tuple[list[Told], list[Row]]:
+    """The daily moves that may be told beside the partitions chosen; without these nothing is told."""
+    plan = json.loads(tally.header.plan)
+    days = int(plan["points"]["curve_days"]) + 1
+    last, mature = _last_day(tally), int(plan["good_time"]["mature_days"])
+    changes = {int(key[1]) + i for layer in chosen if layer.kind == "occupation" for key in layer.parts[0][:1]
+               for i in (0, 1)}  # fmt: skip
+    since = sorted({0, last, last + 1, mature, *changes} & set(range(days)))
+
+    def divided(family: Family) -> list[Partition]:
+        return [
+            Partition.of_cells(
+                family.ways,
+                layer.parts,
+                layer.n,
+                since,
+                lambda way, day, key: leaves(way, day, key, last, mature),
+            )
+            for layer in chosen
+        ]
+
+    if not chosen:
+        return [], hidden_rows(tally.transitions)
+    return tell_all(tally.transitions, days, divided, rest, (), limit)
 
 
 # --- everyone --------------------------------------------------------------------------------------------
 
 
-def _of_everyone(tally: Tally, others: Sequence[Tally], limit: int) -> list[Layer]:
+def _of_everyone(tally: Tally, rest: Rest, limit: int) -> list[Layer]:
     """The layers that may be shown, each at its finest safe level."""
     table = cells(tally)
     fine: dict[Key, int] = {
@@ -106,9 +137,9 @@ def _of_everyone(tally: Tally, others: Sequence[Tally], limit: int) -> list[Laye
     }
     if not fine:
         return []
-    elsewhere = _elsewhere(others, str(tally.points["instrument"].iloc[0]))
+    elsewhere = rest(str(tally.points["instrument"].iloc[0])) or NOWHERE
     total = sum(n for (kind, _, _), n in fine.items() if kind == TOGETHER)
-    if others and np.isnan(elsewhere.eligible):
+    if elsewhere is not NOWHERE and np.isnan(elsewhere.eligible):
         return []  # the total itself is hidden elsewhere
     last = _last_day(tally)
     chosen: list[Layer] = []
@@ -320,44 +351,3 @@ def _medians(tally: Tally, shown: bool, limit: int, sites: set[str] | None = Non
         for name in STATISTICS
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True) if len(found) else tally.values.iloc[:0]
-
-
-# --- the rest of the report ------------------------------------------------------------------------------
-
-
-def _elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
-    """Numbers of this instrument that the rest of the report shows, alone or added over groups."""
-    from ketaoutcomes.results import rates
-
-    flow = {"eligible": np.nan, "due": np.nan}
-    found: dict[str, list[Array]] = {"due": [], "assessed": [], "met": []}
-    for tally in others:
-        if not tally.header.by:
-            own = tally.flow[(tally.flow["instrument"] == instrument) & (tally.flow["unit"] == "course")]
-            for reason in flow:
-                n = own.loc[own["reason"] == reason, "n"]
-                flow[reason] = float(n.iloc[0]) if len(n) else flow[reason]
-        for axis in tally.header.axes:
-            table = rates(tally, at=axis, kind=tally.header.kinds, analysis=("nri",))
-            table = table[table["instrument"] == instrument]
-            for name, parts in found.items():
-                if tally.header.by and name == "due":
-                    continue  # the schedules of a session are not everyone's, so no mature course need be due
-                parts.append(_sums(table, name, [str(column) for column in tally.header.by]))
-    due, scored, met = (np.unique(np.concatenate([*parts, np.array([])])) for parts in found.values())
-    return Elsewhere(flow["eligible"], flow["due"], due, scored, met)
-
-
-def _sums(table: pd.DataFrame, name: str, by: Sequence[str]) -> Array:
-    """Numbers shown; of a grouped table, every sum of one shown number of each group, a point from each."""
-    known = table[table[name].notna()]
-    if not by:
-        return known[name].to_numpy(np.float64)
-    sums: Array = np.array([])
-    for criterion in known["criterion"].unique():
-        reached = np.array([0.0])
-        rows = known[known["criterion"] == criterion]
-        for _, own in rows.groupby(list(by), sort=False):
-            reached = np.unique(reached[:, None] + own[name].unique())
-        sums = np.append(sums, reached)
-    return sums

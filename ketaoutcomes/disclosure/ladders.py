@@ -148,6 +148,53 @@ def meets(a: Key, b: Key, last: int) -> bool:
     return situation[2] in stands(occupation[2], int(occupation[1]), last)
 
 
+# Of those who left the states without response in some way: their group, and their state before.
+_LEFT_FROM: Mapping[str, tuple[Sequence[str], Sequence[str]]] = MappingProxyType({
+    "responded_before": ((BEFORE,), ("titrating", "lapsed")),
+    "responded_after": ((AFTER,), ("adequate", "dipped", "titrating", "lapsed")),
+    "responded_unjudged": ((UNKNOWN,), ("unjudged",)),
+    "next_course": ((COMPLETE, SHORT, UNKNOWN), OCCUPATION[3:-1]),
+    "censored": ((COMPLETE, SHORT, UNKNOWN), OCCUPATION[3:-1]),
+    "": (GROUPS, OCCUPATION[3:-1]),
+})  # fmt: skip
+
+
+def leaves(way: str, day: int, other: Key, last: int, mature_days: int) -> bool:
+    """Whether someone who left on a day in a way (no way: who had not by then) can be in a fine cell.
+
+    `last` is the last calendar day; courses followed for `mature_days` are mature.
+    """
+    kind, point, state = other
+    groups, before = _LEFT_FROM[way]
+    younger = day < mature_days
+    if state in (OTHERS, NOT_DUE):
+        return younger
+    if _harm(other):
+        return state != "no_score" or not way.startswith("responded")
+    situation, _, group = state.partition(APART)
+    if kind == TOGETHER and group not in groups:
+        return False
+    if kind == TOGETHER and not situation:
+        return younger
+    if way == "censored" and younger:
+        return False
+    if kind == "occupation":
+        if day <= int(point) and way != "censored":
+            return state == way or not way
+        return state in before
+    return situation in _stood(way, day, last)
+
+
+def _stood(way: str, day: int, last: int) -> Sequence[str]:
+    """Where a course that left on a day stood on the last calendar day."""
+    if way.startswith("responded") and day <= last:
+        return (RESPONDED,)
+    if not way and day < last:
+        return SITUATIONS
+    waiting = {"responded_before": WAITING[:1], "responded_after": WAITING, "responded_unjudged": [UNJUDGED]}
+    return waiting.get(way, (UNJUDGED, *WAITING))
+
+
 def _harm(key: Key) -> bool:
     return key[0] in ("worse", "safety_item")
 

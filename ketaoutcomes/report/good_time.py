@@ -53,7 +53,8 @@ def good_time_tables(tallies: Mapping[str, Tally]) -> list[Described]:
     if len(everyone.transitions):
         says = "Everyone who started, by state and day; the responded states add up to the all-started curve."
         occupation = curve_results.state_occupation(everyone)
-        found.append(Described("good_time_by_day", "Good time: state occupation", says, occupation))
+        if occupation["share"].notna().any():
+            found.append(Described("good_time_by_day", "Good time: state occupation", says, occupation))
     return found
 
 

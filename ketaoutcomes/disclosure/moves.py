@@ -1,0 +1,388 @@
+"""Small numbers in daily moves: exits gathered until more than ten have left in the same way.
+
+A family of daily moves (one instrument, criterion and clock) is published as one partition of everyone who
+started: those who left in one way between two published days, and those who have not left. Moves among the
+states of those who have not left are not told, so each person is in exactly one cell. The exits of each way
+are moved to the first day on which more than the threshold have gathered *and* on which nothing small can be
+computed beside everything else that is shown; the count ends where the threshold or fewer remain at risk.
+Whoever is still waiting to be told then stands with those who have not left.
+
+Families whose states cannot be joined in this way (entry on later days, states that are left and entered
+again) and families by group are not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from ketaoutcomes.disclosure.rewrite import ROUND_TO
+from ketaoutcomes.good_time_cells import JOIN
+from ketaoutcomes.tallies import KEYS as TABLE_KEYS
+
+if TYPE_CHECKING:
+    from ketaoutcomes.disclosure.rest import Elsewhere
+    from ketaoutcomes.tallies import Tally
+
+Array = Any
+Key = tuple[str, str, str]  # kind, point, state of a cell of another partition
+Row = tuple[str, str, str, int, str, str, float]
+
+KEYS: Final = ("instrument", "criterion", "clock")
+START: Final = ""
+CENSORED: Final = "censored"
+OF_GOOD_TIME: Final = ("adequate", "dipped", "titrating", "lapsed", "unjudged")
+OPEN: Final = (OF_GOOD_TIME, ("at_risk",))
+"""States of those who have not left, family by family."""
+
+TOLD_CLOCKS: Final = ("first_dose", "session", "response")
+# Ways to respond, from fine to coarse: the first level at which no way holds only a few is taken.
+RESPONSES: Final = ("responded_before", "responded_after", "responded_unjudged")
+WAYS: Final = (
+    tuple((name,) for name in RESPONSES),
+    ((RESPONSES[0],), RESPONSES[1:]),
+    (RESPONSES,),
+)
+MOST_CLASSES = 14  # of another partition's cells; beyond, subsets become too many to look at
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Everyone who started on one clock: how many left in which way (rows) on which day (columns)."""
+
+    instrument: str
+    criterion: str
+    clock: str
+    open_states: tuple[str, ...]
+    ways: tuple[str, ...]
+    left: Array
+    started: int
+
+    def joined(self, classes: Sequence[Sequence[str]]) -> Family:
+        """The same with some ways told together; a joined way has the names of its parts with `+` between."""
+        of = {name: JOIN.join(each) for each in classes for name in each}
+        names = [of.get(way, way) for way in self.ways]
+        ways = tuple(dict.fromkeys(names))
+        left = np.array(
+            [self.left[[name == way for name in names]].sum(axis=0) for way in ways], dtype=np.int64
+        ).reshape(len(ways), self.left.shape[1])
+        return Family(self.instrument, self.criterion, self.clock, self.open_states, ways, left, self.started)
+
+    def stop(self, limit: int) -> int:
+        """The last day on which more than `limit` are at risk; -1: none."""
+        gone = np.concatenate([[0], np.cumsum(self.left.sum(axis=0))[:-1]])
+        return int(np.count_nonzero(self.started - gone > limit)) - 1
+
+
+@dataclass(eq=False)
+class Told:
+    """A family as it is published: for each way the days and numbers, so far."""
+
+    family: Family
+    stop: int
+    days: dict[str, list[int]] = field(default_factory=dict)
+    counts: dict[str, list[int]] = field(default_factory=dict)
+
+    def last(self, way: str) -> int:
+        """The last day on which a way is told; -1: none."""
+        return self.days[way][-1] if self.days.get(way) else -1
+
+    def rest(self) -> int:
+        """How many are not told to have left."""
+        return self.family.started - sum(map(sum, self.counts.values()))
+
+    def by_day(self, ways: Callable[[str], bool]) -> tuple[Array, Array]:
+        """The days on which some ways are told, and how many have left by each of them."""
+        found: dict[int, int] = {}
+        for way, days in self.days.items():
+            for day, n in zip(days, self.counts[way], strict=True):
+                if ways(way):
+                    found[day] = found.get(day, 0) + n
+        days = sorted(found)
+        return np.array(days, dtype=np.int64), np.cumsum([found[day] for day in days], dtype=np.int64)
+
+    def rows(self, rounded: Callable[[float], float]) -> list[Row]:
+        """Rows of a protected Tally's transitions; a NaN on the first day that is not told."""
+        f, standing = self.family, JOIN.join(self.family.open_states)
+        key = (f.instrument, f.criterion, f.clock)
+        if self.stop < 0:
+            return [(*key, 0, START, standing, np.nan)]
+        found: list[Row] = []
+        for way, days in self.days.items():
+            for day, n in zip(days, self.counts[way], strict=True):
+                found.append((*key, day, standing, way, rounded(n)))
+        started = rounded(self.rest()) + sum(row[-1] for row in found)
+        if self.stop < f.left.shape[1] - 1:
+            found.append((*key, self.stop + 1, standing, CENSORED, np.nan))
+        return [(*key, 0, START, standing, started), *found]
+
+
+def hidden_rows(transitions: pd.DataFrame) -> list[Row]:
+    """A row without number for every family: nothing of it is told."""
+    begins = transitions[transitions["from"] == START]
+    first = begins.groupby(list(KEYS), sort=True)["to"].min()
+    keys = first.index.to_frame(index=False).astype(str).itertuples(index=False, name=None)
+    return [
+        (instrument, criterion, clock, 0, START, str(state), float(np.nan))
+        for (instrument, criterion, clock), state in zip(keys, first, strict=True)
+    ]
+
+
+def move_rows(tally: Tally, told: tuple[Sequence[Told], Sequence[Row]], profile: str) -> pd.DataFrame:
+    """The transitions of a protected Tally: what is told, and what is not as NaN."""
+
+    def number(n: float) -> float:
+        return float(np.floor(n / ROUND_TO + 0.5) * ROUND_TO) if profile == "opensafely" else float(n)
+
+    rows = [row for one in told[0] for row in one.rows(number)]
+    columns = [*TABLE_KEYS["transitions"], "n"]
+    return pd.DataFrame([*rows, *told[1]], columns=columns) if rows or told[1] else tally.transitions.iloc[:0]
+
+
+def responded(way: str) -> bool:
+    """Whether a way to leave, joined or not, is to have met the criterion."""
+    return way.startswith("responded") or way == "met"
+
+
+def _family(key: tuple[str, str, str], rows: pd.DataFrame, days: int) -> Family | None:
+    source, target = rows["from"].astype(str), rows["to"].astype(str)
+    begins = source == START
+    for names in OPEN:
+        inside = {*names, START}
+        if key[2] in TOLD_CLOCKS and source.isin(inside).all() and (rows.loc[begins, "day"] == 0).all():
+            break
+    else:
+        return None
+    exits = ~target.isin(inside)
+    ways = tuple(sorted(set(target[exits])))
+    left = np.zeros((len(ways), days), dtype=np.int64)
+    at = np.array([ways.index(name) for name in target[exits]], dtype=np.int64)
+    np.add.at(left, (at, rows.loc[exits, "day"].to_numpy()), rows.loc[exits, "n"].to_numpy(np.int64))
+    return Family(*key, names, ways, left, int(rows.loc[begins, "n"].sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Another partition of the same people, and which of its cells someone who left on a day may be in.
+
+    `of` has an axis per way (the last: not left), one per class of days and one per class of cells.
+    """
+
+    n: Array
+    since: Array
+    of: Mapping[str, Array]
+    open: Array
+
+    @classmethod
+    def of_cells(
+        cls,
+        ways: Sequence[str],
+        cells: Sequence[Sequence[Key]],
+        n: Array,
+        since: Sequence[int],
+        meets: Callable[[str, int, Key], bool],
+    ) -> Partition:
+        """By asking `meets` for every way and every first day of a class of days; alike cells are joined."""
+        names = [*ways, START]
+        table = np.array(
+            [
+                [[any(meets(part, day, key) for part in way.split(JOIN) for key in keys) for keys in cells]
+                 for day in since]
+                for way in names
+            ], dtype=bool,
+        )  # fmt: skip
+        flat, back = np.unique(table.reshape(-1, len(cells)), axis=1, return_inverse=True)
+        added = np.bincount(back.ravel(), weights=n, minlength=flat.shape[1])
+        table = flat.reshape(len(names), len(since), flat.shape[1])
+        return cls(added, np.array(since), dict(zip(ways, table[:-1], strict=True)), table[-1, -1])
+
+    def touched(self, way: str, first: int, last: int) -> Array:
+        """The cells that someone may be in who left in a way between two days."""
+        low, high = np.searchsorted(self.since, [first, last], side="right") - 1
+        result: Array = self.of[way][low : high + 1].any(axis=0)
+        return result
+
+
+@lru_cache(maxsize=16)
+def subsets(size: int) -> Array:
+    """Every subset of so many cells, one row each."""
+    return np.array(list(product((0, 1), repeat=size)), dtype=np.float32).reshape(2**size, size)
+
+
+def small(count: Array, limit: int) -> Array:
+    """Where a count is neither 0 nor beyond the limit, whatever its sign."""
+    count = np.abs(np.asarray(count, dtype=np.float64))
+    return (count > 0) & (count <= limit)
+
+
+def tell_all(
+    transitions: pd.DataFrame,
+    days: int,
+    divided: Callable[[Family], Sequence[Partition]],
+    rest: Callable[[str], Elsewhere | None],
+    beside: Sequence[Told],
+    limit: int,
+) -> tuple[list[Told], list[Row]]:
+    """Every family of an ungrouped Tally, each at the finest ways in which all of its responses are told.
+
+    Args:
+        transitions: daily moves, as counted.
+        days: on how many days there may be moves, 0 to the end of the plan's curve.
+        divided: the same people divided otherwise, for a family.
+        rest: what the rest of the report shows, for an instrument; None: nothing of it.
+        beside: families that are told already.
+        limit: counts from 1 to this are small.
+
+    Returns:
+        What is told, and a row without number for each family that cannot be.
+    """
+    done, hidden = list(beside), []
+    for key, rows in transitions.groupby(list(KEYS), sort=True):
+        family = _family((str(key[0]), str(key[1]), str(key[2])), rows, days)
+        if family is None:
+            hidden += hidden_rows(rows)
+        else:
+            done.append(_finest(family, divided, rest(family.instrument), done, limit))
+    return done[len(beside) :], hidden
+
+
+def _finest(
+    family: Family,
+    divided: Callable[[Family], Sequence[Partition]],
+    rest: Elsewhere | None,
+    done: Sequence[Told],
+    limit: int,
+) -> Told:
+    own = [told for told in done if told.family.instrument == family.instrument]
+    levels = WAYS if set(family.ways) & set(RESPONSES) else ((),)
+    for classes in levels:
+        joined = family.joined(classes)
+        told = tell(joined, divided(joined), rest, own, limit)
+        if all(told.days.get(way) for way in joined.ways if responded(way)):
+            return told
+    return told
+
+
+def tell(
+    family: Family,
+    partitions: Sequence[Partition],
+    rest: Elsewhere | None,
+    beside: Sequence[Told],
+    limit: int,
+) -> Told:
+    """The family with its exits on the first days on which they may be told; none of it where it may not.
+
+    Args:
+        family: with its ways joined as they are to be told.
+        partitions: the same people divided otherwise, as published; made for the ways of this family.
+        rest: other published numbers of the same people; None: there are none.
+        beside: families of the same instrument that are told already.
+        limit: counts from 1 to this are small.
+    """
+    told = Told(family, family.stop(limit))
+    told.days, told.counts = {way: [] for way in family.ways}, {way: [] for way in family.ways}
+    check = _Check(partitions, rest, beside, limit)
+    if not check.safe(told):
+        return Told(family, -1)
+    pending = dict.fromkeys(family.ways, 0)
+    order = sorted(family.ways, key=lambda way: (not responded(way), way == CENSORED, way))
+    for day in range(told.stop + 1):
+        for way in order:
+            pending[way] += int(family.left[family.ways.index(way), day])
+            if pending[way] <= limit:
+                continue
+            told.days[way].append(day)
+            told.counts[way].append(pending[way])
+            if check.safe(told):
+                pending[way] = 0
+            else:
+                told.days[way].pop()
+                told.counts[way].pop()
+    return told
+
+
+@dataclass(frozen=True, eq=False)
+class _Check:
+    partitions: Sequence[Partition]
+    rest: Elsewhere | None
+    beside: Sequence[Told]
+    limit: int
+
+    def safe(self, told: Told) -> bool:
+        """Whether what is told of a family, alone and beside all else, leaves nothing small to compute."""
+        if small(told.rest(), self.limit) or small(told.family.started, self.limit):
+            return False
+        if any(self._small_beside(told, other) for other in self.beside):
+            return False
+        if self.rest is not None and self._small_outside(told, self.rest):
+            return False
+        return not any(self._small_between(told, other) for other in self.partitions)
+
+    def _small_between(self, told: Told, other: Partition) -> bool:
+        """The counts that two partitions of the same people give: see `good_time._between`."""
+        if other.n.sum() != told.family.started or len(other.n) > MOST_CLASSES:
+            return True
+        # Whoever waits to be told may be anybody who left late, but whether anybody waits may be known.
+        rests = (self._rest_touches(told, other), other.open)
+        return any(self._small_given(told, other, rest) for rest in rests)
+
+    def _small_given(self, told: Told, other: Partition, rest: Array) -> bool:
+        n, touch = [float(told.rest())], [rest]
+        for way, days in told.days.items():
+            for first, last, count in zip([0, *(d + 1 for d in days)], days, told.counts[way], strict=False):
+                n.append(count)
+                touch.append(other.touched(way, first, last))
+        patterns, back = np.unique(np.array(touch), axis=0, return_inverse=True)
+        added = np.bincount(back.ravel(), weights=n).astype(np.float32)
+        sets = subsets(len(other.n))
+        around = ((sets @ patterns.T.astype(np.float32)) > 0) @ added
+        slack = around - sets @ other.n.astype(np.float32)
+        # Where a slack is negative nobody can stand as supposed.
+        return bool(slack.min() >= 0 and small(slack, self.limit).any())
+
+    def _rest_touches(self, told: Told, other: Partition) -> Array:
+        last = told.family.left.shape[1] - 1
+        found = other.open.copy()
+        for way in told.days:
+            if told.last(way) < last:
+                found |= other.touched(way, told.last(way) + 1, last)
+        return found
+
+    def _small_beside(self, told: Told, other: Told) -> bool:
+        """Two criteria or clocks of the same people: each may hold the other's, or exclude them."""
+        if other.stop < 0:
+            return False
+        total = max(told.family.started, other.family.started)
+        ways = (responded, lambda way: not responded(way))
+        own, theirs = ([_with_total(one, way) for way in ways] for one in (told, other))
+        for i, j in product(range(2), repeat=2):
+            apart = own[i][:, None] - theirs[j]
+            left = total - own[i][:, None] - theirs[j]
+            if (small(apart, self.limit).any() and i == j) or small(left, self.limit).any():
+                return True
+        return bool(small(told.rest() - other.rest(), self.limit))
+
+    def _small_outside(self, told: Told, rest: Elsewhere) -> bool:
+        """Differences with who is due, scored and has met in the rest of the report."""
+        started = told.family.started
+        if np.isnan(rest.eligible) or small(rest.eligible - started, self.limit):
+            return True
+        days, met = told.by_day(responded)
+        censored = told.by_day(lambda way: way == CENSORED)[1]
+        others = told.by_day(lambda way: not responded(way))[1]
+        may = started - np.append(0, others)  # who has not left in another way may still have met
+        young = rest.eligible - rest.dues[:, None]  # part of those whose record ends early
+        found = [may[:, None] - rest.met, young - censored, young - others]
+        for last, count in rest.met_by:
+            found.append(met[days >= last][:, None] - count)
+        return any(small(each, self.limit).any() for each in found)
+
+
+def _with_total(told: Told, ways: Callable[[str], bool]) -> Array:
+    return np.append(0, told.by_day(ways)[1])

@@ -1,0 +1,105 @@
+"""What the rest of a report shows of the people a partition divides: numbers that may be taken from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketaoutcomes.tallies import Tally
+
+Array = Any
+
+
+@dataclass(frozen=True, eq=False)
+class Elsewhere:
+    """What the rest of the report shows of the same people: those eligible, due, scored and met.
+
+    `met_by` gives numbers that had met with the first day on which they may all have done so.
+    """
+
+    eligible: float
+    due: float
+    dues: Array
+    scored: Array
+    met: Array
+    met_by: tuple[tuple[int, Array], ...]
+
+
+_NONE = np.zeros(0)
+NOWHERE = Elsewhere(np.nan, np.nan, _NONE, _NONE, _NONE, ())
+Rest = Callable[[str], Elsewhere | None]
+
+
+def beside(others: Sequence[Tally]) -> Rest:
+    """What protected Tallies show, by instrument; None where they do not count its people."""
+    counted = {name for tally in others for part in (tally.flow, tally.points) for name in part["instrument"]}
+
+    @cache
+    def rest(instrument: str) -> Elsewhere | None:
+        return shown_elsewhere(others, instrument) if instrument in counted else None
+
+    return rest
+
+
+def shown_elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
+    """Numbers of this instrument that protected Tallies show, alone or added over groups."""
+    from ketaoutcomes.results import rates
+
+    flow = {"eligible": np.nan, "due": np.nan}
+    found: dict[str, list[Array]] = {"due": [], "assessed": [], "met": []}
+    met_by: list[tuple[int, Array]] = []
+    for tally in others:
+        by = [str(column) for column in tally.header.by]
+        if not by:
+            own = tally.flow[(tally.flow["instrument"] == instrument) & (tally.flow["unit"] == "course")]
+            for reason in flow:
+                n = own.loc[own["reason"] == reason, "n"]
+                flow[reason] = float(n.iloc[0]) if len(n) else flow[reason]
+        for axis in tally.header.axes:
+            table = rates(tally, at=axis, kind=tally.header.kinds, analysis=("nri",))
+            table = table[table["instrument"] == instrument]
+            for name, parts in found.items():
+                if by and name == "due":
+                    continue  # the schedules of a session are not everyone's, so no mature course need be due
+                parts.append(_sums(table, name, by))
+            if axis == "end":
+                met_by.append((0, found["met"][-1]))
+            elif axis == "week" and not by:
+                met_by += _by_week(table, tally)
+    due, scored, met = (np.unique(np.concatenate([*parts, np.array([])])) for parts in found.values())
+    return Elsewhere(flow["eligible"], flow["due"], due, scored, met, tuple(met_by))
+
+
+def _by_week(table: pd.DataFrame, tally: Tally) -> list[tuple[int, Array]]:
+    """Of each week, the numbers that had met, and the first day of its window."""
+    margin = int(json.loads(tally.header.plan)["points"]["week_margin_days"])
+    known = table[table["met"].notna()]
+    weeks = known["point"].astype(str)
+    return [
+        (7 * int(week) - margin, known.loc[weeks == week, "met"].to_numpy(np.float64))
+        for week in sorted(set(weeks))
+        if week.isdigit()
+    ]
+
+
+def _sums(table: pd.DataFrame, name: str, by: Sequence[str]) -> Array:
+    """Numbers shown; of a grouped table, every sum of one shown number of each group, a point from each."""
+    known = table[table[name].notna()]
+    if not by:
+        return known[name].to_numpy(np.float64)
+    sums: Array = np.array([])
+    for criterion in known["criterion"].unique():
+        reached = np.array([0.0])
+        rows = known[known["criterion"] == criterion]
+        for _, own in rows.groupby(list(by), sort=False):
+            reached = np.unique(reached[:, None] + own[name].unique())
+        sums = np.append(sums, reached)
+    return sums
