@@ -24,7 +24,7 @@ _HOME = {
     "tally": "study",
 }
 
-_MODULES = ("simulate",)
+_MODULES = ("models", "simulate")
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 
