@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ketaoutcomes import (
-    benchmarks,
-    comparisons,
     curve_counts,
     curve_results,
     good_time,
@@ -22,17 +20,15 @@ from ketaoutcomes import (
     worklist,
 )
 from ketaoutcomes.adequacy import basis_of
-from ketaoutcomes.benchmarks import Benchmark
 from ketaoutcomes.change_counts import count_change, count_joint
 from ketaoutcomes.change_results import OWN_COLUMNS
 from ketaoutcomes.change_rules import Choice, as_text, settle_rules
 from ketaoutcomes.change_verbs import ChangeVerbs, instruments_of
 from ketaoutcomes.cohort import Cohort
-from ketaoutcomes.comparisons import Comparison
+from ketaoutcomes.comparison_verbs import ComparisonVerbs
 from ketaoutcomes.counting import Request, count, row_flow
 from ketaoutcomes.curve_verbs import CurveVerbs
 from ketaoutcomes.definitions import DefinitionError
-from ketaoutcomes.derived import ENTRY
 from ketaoutcomes.measure_verbs import MeasureVerbs
 from ketaoutcomes.outcomes import KINDS
 from ketaoutcomes.partition import GoodTimeSummary, good_time_summary
@@ -50,10 +46,8 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from ketaoutcomes.definitions.published import Series
 
-
-class Study(ChangeVerbs, CurveVerbs, MeasureVerbs):
+class Study(ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs):
     """A cohort judged by a plan as of a day.
 
     `as_of` is a date ("2026-10-31"), a month ("2026-10": its last day) or None: the last date on record.
@@ -242,58 +236,6 @@ class Study(ChangeVerbs, CurveVerbs, MeasureVerbs):
             counted, at=at, kind=as_tuple(kind or "current"), analysis=as_tuple(analysis or results.ANALYSES),
             interval_method=interval, level=level,
         )  # fmt: skip
-
-    def compare(
-        self,
-        *,
-        by: str,
-        criterion: Names = None,
-        at: str = "end",
-        kind: Names = "current",
-        analysis: Names = "nri",
-        within: Names = None,
-        reference: str | None = None,
-        level: float | None = None,
-    ) -> Comparison:
-        """Each group's rate and its difference from a reference group, with a warning of what that means.
-
-        `by` is any column that `tally` groups by, `baseline_band`, or a concomitant treatment such as
-        benzodiazepine, as taken at the first dose; `within` keeps comparisons inside strata.
-        """
-        names = self._criteria(criterion)
-        instruments = [self.plan.definitions.criterion(name).instrument for name in names]
-        (column,) = _groupable((comparisons.compared_column(by, instruments),))
-        counted = self.tally(
-            by=(*as_tuple(within or ()), column), at=at, criteria=names, kind=kind or "current",
-            tables=("points",),
-        )  # fmt: skip
-        return comparisons.compare(
-            counted, by=column, at=at, kind=as_tuple(kind or "current"), analysis=as_tuple(analysis or "nri"),
-            reference=reference, level=level,
-        )  # fmt: skip
-
-    def benchmark(self, series: str) -> Benchmark:
-        """One's own rates by the rule of a published series, beside what that series found.
-
-        >>> import ketaoutcomes as ko
-        >>> found = ko.Study(ko.load_sample()).benchmark("mcinnes2022").table
-        >>> list(found.loc[found["source"] == "published", "rate"].round(3))
-        [0.536, 0.289]
-        """
-        return self.benchmarks(series)
-
-    def benchmarks(self, series: Names = None) -> Benchmark:
-        """The same for several published series (default: all that are known), in one table."""
-        chosen = benchmarks.known(series)
-        return benchmarks.joined([benchmarks.benchmark(self._judged_as(one), one) for one in chosen])
-
-    def _judged_as(self, series: Series) -> Tally:
-        """Counts of this cohort by the rule of a published series."""
-        day = None if self.cohort.dates == "offsets" else self.as_of
-        cohort, plan = benchmarks.cohort_for(self.cohort, series), benchmarks.plan_for(self.plan, series)
-        return Study(cohort, day, plan=plan).tally(
-            by=f"{series.id}{ENTRY}", at=series.at, kind=series.kind, tables=("flow", "points")
-        )
 
     def flow(self, *, by: Names = None) -> pd.DataFrame:
         """Every input row, patient and course accounted for, with reasons that add up within each step."""

@@ -17,9 +17,10 @@ ORDER = [
     "standing", "adequacy", "exposure", "good_time", "tallies", "counting", "change_counts", "measures",
     "good_time_counts", "curve_counts", "good_time_cells", "disclosure", "results", "change_results",
     "measure_results", "partition", "curve_results", "response_curves", "comparisons", "benchmarks",
-    "wording", "figures", "good_time_figures", "course_figures", "benchmark_figures", "report", "histories",
-    "row_tables", "worklist", "curve_verbs", "change_verbs", "measure_verbs", "study", "models",
-    "published", "explain", "commands", "audit_commands", "cli",
+    "control_results", "wording", "figures", "good_time_figures", "course_figures", "benchmark_figures",
+    "control_figures", "report", "histories", "row_tables", "worklist", "curve_verbs", "change_verbs",
+    "measure_verbs", "comparison_verbs", "study", "models", "published", "explain", "commands",
+    "audit_commands", "cli",
 ]  # fmt: skip
 
 
