@@ -118,6 +118,7 @@ class Stops:
     lapse: NDArray[np.int64]
     end: NDArray[np.int64]
     limited: NDArray[np.bool_]
+    uncovered: NDArray[np.int64]  # the first day on which the course's last dose no longer speaks
 
 
 def find_stops(p: Patients, rows: Array) -> Stops:
@@ -143,7 +144,7 @@ def find_stops(p: Patients, rows: Array) -> Stops:
     return Stops(
         rows, c.first[rows].astype(np.int64), last_day,
         np.where(limited & (lapse <= last_day), lapse, NEVER),
-        np.where((end <= last_day) & (c.gap[rows] < NEVER), end, NEVER), limited,
+        np.where((end <= last_day) & (c.gap[rows] < NEVER), end, NEVER), limited, covered[start + size - 1],
     )  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ketaoutcomes import curve_counts, response_curves
+from ketaoutcomes import curve_counts, durability, durability_counts, response_curves
+from ketaoutcomes.definitions.lasting import lasting
 
 if TYPE_CHECKING:
     from ketaoutcomes.patients import Patients, Setting
@@ -66,7 +67,8 @@ class CurveVerbs:
 
     def onset(self, criteria: Names = None, *, by: Names = None) -> pd.DataFrame:
         """After which session people first responded: after the first or second, later, or not at all."""
-        return response_curves.onset(self._onset_moves(criteria, by, "session"))
+        early = lasting(tuple(self.plan.folders)).early_sessions
+        return response_curves.onset(self._onset_moves(criteria, by, "session"), early=early)
 
     def onsets(self, criteria: Names = None) -> pd.DataFrame:
         """When each headline course left treatment, and between which scores a response came.
@@ -84,3 +86,37 @@ class CurveVerbs:
         curve_counts.check_end_known(self._setting)
         axis = "session" if clock == "session" else "end"
         return self.tally(by=by, at=axis, criteria=criteria, tables=("curves",))
+
+    def durability(
+        self,
+        criteria: Names = None,
+        *,
+        relapse: Names = None,
+        by: Names = None,
+        days: Days = None,
+        follow: str = "last_score",
+    ) -> durability.Durability:
+        """Whether responses lasted: relapse, sustained response, boosters, time off treatment.
+
+        The tables are attributes, described in `durability.Durability`; all are computed from counts.
+        `relapse` names rules (default: all that fit the instrument; `rules` lists them with their sources).
+        `follow` is last_score or as_of. Raises `PlanError` where the last day on record is not known.
+        """
+        curve_counts.check_end_known(self._setting)
+        counted = self.tally(by=by, at="end", criteria=criteria, tables=("durability",))
+        return durability.durability(
+            counted, relapse=relapse, follow=follow, days=days, folders=self.plan.folders
+        )
+
+    def responses(self, criteria: Names = None, *, relapse: str = "lost") -> pd.DataFrame:
+        """When each response came, whether and when it was lost, and how long it was followed.
+
+        Row-level: do not share. One row per patient and criterion; days count from the course's first dose.
+        """
+        curve_counts.check_end_known(self._setting)
+        rule = lasting(tuple(self.plan.folders)).relapse(relapse)
+        wanted = [self.plan.definitions.criterion(name) for name in self._criteria(criteria)]
+        fits = [one for one in wanted if rule.instrument in ("", one.instrument)]
+        parts = [durability_counts.responses(p, one, rule) for p in self._blocks for one in fits]
+        keys = ["patient", "course", "criterion"]
+        return pd.concat(parts, ignore_index=True).sort_values(keys, kind="stable", ignore_index=True)

@@ -47,8 +47,10 @@ AALEN_JOHANSEN, KAPLAN_MEIER = "aalen_johansen", "kaplan_meier"
 WHY = {
     "lapse": "a lapse ended treatment before a response",
     "end": "the course ended before a response",
-    "session": "the course stopped before a response",
+    "stopped": "the course stopped before a response",
+    "retreated": "another course began before a relapse",
     "none": "nobody stopped before a response",
+    "no_other": "nobody began another course before a relapse",
     "unlimited": "the protocol does not say how long a dose speaks for, so nobody can lapse",
     HIDDEN: HIDDEN,
 }
@@ -137,8 +139,11 @@ def onset(tally: Tally, *, early: int = 2, level: float | None = None) -> pd.Dat
 
 
 @dataclass(frozen=True, eq=False)
-class _Moves:
-    """Moves of one clock as arrays: groups first, then days; NaN where hidden."""
+class Moves:
+    """Moves of one clock as arrays: groups first, then days; NaN where hidden.
+
+    `competing` names what stops people before the event.
+    """
 
     tally: Tally
     clock: str
@@ -177,16 +182,15 @@ class _Moves:
     @cached_property
     def why(self) -> list[str]:
         """Why that method, in words."""
-        total = self.stopped.sum(axis=1)
-        kind = "session" if self.clock == "session" else self.competing
-        found = []
+        total, found = self.stopped.sum(axis=1), list[str]()
         for n, limitless, all_started in zip(total, self.unlimited, self.started, strict=True):
             if np.isnan(n):
                 found.append(WHY[HIDDEN])
             elif n > 0:
-                found.append(WHY[kind])
+                found.append(WHY[self.competing])
             else:
-                found.append(WHY["unlimited" if limitless and limitless == all_started else "none"])
+                none = "none" if self.competing != "retreated" else "no_other"
+                found.append(WHY["unlimited" if limitless and limitless == all_started else none])
         return found
 
     def estimate(self, level: float | None, least: int) -> tuple[Curve, Array]:
@@ -228,28 +232,27 @@ class _Moves:
         table: pd.DataFrame = self.groups.loc[group].reset_index(drop=True)
         table = table.assign(**{name: np.array(v, dtype=object)[group] for name, v in self._told().items()})
         if first:
-            table["session"] = _integers(np.where(at > 0, at, np.nan))
+            table["session"] = integers(np.where(at > 0, at, np.nan))
         else:
             table["day"] = at
-        table["n"] = _whole(self.started[group])
+        table["n"] = whole(self.started[group])
         for name, values in (
             ("at_risk", self.risk), ("events", self.events), ("stopped", self.stopped),
             ("censored", self.censored),
         ):  # fmt: skip
-            table[name] = _whole(values[group, at])
+            table[name] = whole(values[group, at])
         for name, values in zip(("estimate", "se", "low", "high"), found[:4], strict=True):
             table[name] = values[group, at, 0]
         table["stopped_share"] = found.share[group, at, 1]
         if not first:
-            table["straddling"] = _whole(self._straddling()[group, at])
+            table["straddling"] = whole(self._straddling()[group, at])
         table["reason"] = reason[group, at]
         return table
 
     def _told(self) -> dict[str, list[str]]:
-        kind = "stopped" if self.clock == "session" else self.competing
         many = len(self.groups)
         return {
-            "clock": [self.clock] * many, "competing": [kind] * many, "method": self.method,
+            "clock": [self.clock] * many, "competing": [self.competing] * many, "method": self.method,
             "why": self.why,
         }  # fmt: skip
 
@@ -265,18 +268,18 @@ class _Moves:
         if self.clock == "session":
             inside[:, 0] = False
         known = (reason == "") & inside
-        table["n"] = _whole(self.started)
+        table["n"] = whole(self.started)
         for name, values in (("events", self.events), ("stopped", self.stopped), ("censored", self.censored)):
-            table[name] = _whole(values.sum(axis=1))
-        table["not_counted"] = _whole(sum(self.not_counted.values(), np.zeros(len(table))))
+            table[name] = whole(values.sum(axis=1))
+        table["not_counted"] = whole(sum(self.not_counted.values(), np.zeros(len(table))))
         last = known.shape[1] - 1 - known[:, ::-1].argmax(axis=1)
         some = known.any(axis=1)
-        table["known_to"] = _integers(np.where(some, last, np.nan))
+        table["known_to"] = integers(np.where(some, last, np.nan))
         table["last_estimate"] = np.where(some, found.share[np.arange(len(last)), last, 0], np.nan)
         shares = [np.where(known, part[..., 0], np.nan) for part in (found.share, found.high, found.low)]
         names = ("median", "median_low", "median_high")
         for name, values in zip(names, shares, strict=True):
-            table[name] = _integers(curves.first_day(values))
+            table[name] = integers(curves.first_day(values))
         why_not = np.where(some, NOT_REACHED, reason[:, -1])
         table["median_reason"] = np.where(table["median"].isna(), why_not, "").astype(object)
         return table.assign(**self._restricted(until, np.where(some, last, -1)))
@@ -293,7 +296,7 @@ class _Moves:
             own = np.flatnonzero(fine & (wanted == upto))
             mean[own], se[own] = curves.mean_without(self.risk[own, first:], events[own], int(upto))
         return {
-            "until": _integers(np.where(last >= 0, wanted, np.nan)),
+            "until": integers(np.where(last >= 0, wanted, np.nan)),
             "restricted_mean": mean, "restricted_se": se,
             "restricted_reason": np.where(np.isnan(mean), NOT_KNOWN, "").astype(object),
         }  # fmt: skip
@@ -315,8 +318,8 @@ class _Moves:
             with np.errstate(invalid="ignore", divide="ignore"):
                 share = np.where(self.started > 0, n / self.started, np.nan)
             reason = np.where(np.isnan(n), HIDDEN, np.where(self.started == 0, self._nobody(), ""))
-            part = self.groups.assign(**{"class": name, "after": after, "n": _whole(n)})
-            parts.append(part.assign(of=_whole(self.started), share=share, low=low, high=high, reason=reason))
+            part = self.groups.assign(**{"class": name, "after": after, "n": whole(n)})
+            parts.append(part.assign(of=whole(self.started), share=share, low=low, high=high, reason=reason))
         return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
     def _nobody(self) -> Array:
@@ -327,7 +330,7 @@ class _Moves:
         return found
 
 
-def _read(tally: Tally, clock: str, competing: str) -> _Moves:
+def _read(tally: Tally, clock: str, competing: str) -> Moves:
     """The rows of one clock as arrays; a hidden part makes its cell NaN."""
     for name, value, allowed in (("clock", clock, CLOCKS), ("competing", competing, COMPETING)):
         if value not in allowed:
@@ -348,7 +351,7 @@ def _read(tally: Tally, clock: str, competing: str) -> _Moves:
     else:
         length = np.full(len(groups), int(plan["points"]["curve_days"]) + 1)
     many = int(length.max()) if len(length) else 1
-    count = _Counter(groups, keys, many)
+    count = Counter(groups, keys, many)
     began = rows[rows["from"] == ""]
     inside = ("treated", "unlimited") if clock == "first_dose" else ("at_risk",)
     entered = [count.total(began[began["to"] == state]) for state in inside]
@@ -362,7 +365,8 @@ def _read(tally: Tally, clock: str, competing: str) -> _Moves:
     if competing == "end":
         early = between[between["from"] == ""]
     outside = sorted(set(began["to"]) - set(inside))
-    return _Moves(
+    competing = "stopped" if clock == "session" else competing
+    return Moves(
         tally, clock, competing, groups, sum(entered, np.zeros(len(groups))),
         entered[1] if clock == "first_dose" else np.zeros(len(groups)),
         {state: count.total(began[began["to"] == state]) for state in outside},
@@ -372,7 +376,7 @@ def _read(tally: Tally, clock: str, competing: str) -> _Moves:
 
 
 @dataclass(frozen=True, eq=False)
-class _Counter:
+class Counter:
     """Adds up rows of moves by group, and by group and day."""
 
     groups: pd.DataFrame
@@ -393,11 +397,11 @@ class _Counter:
         return self.daily(rows).sum(axis=1)
 
 
-def _integers(values: Any) -> Any:
+def integers(values: Any) -> Any:
     """Whole numbers, blank where not known."""
     return pd.array(values, dtype="Int64")
 
 
-def _whole(values: Array) -> Array:
+def whole(values: Array) -> Array:
     """Counts as integers where none is hidden."""
     return values if np.isnan(values).any() else values.astype(np.int64)

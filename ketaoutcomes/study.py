@@ -11,6 +11,7 @@ import pandas as pd
 from ketaoutcomes import (
     curve_counts,
     curve_results,
+    durability_counts,
     good_time,
     good_time_counts,
     histories,
@@ -34,6 +35,7 @@ from ketaoutcomes.outcomes import KINDS
 from ketaoutcomes.partition import GoodTimeSummary, good_time_summary
 from ketaoutcomes.patients import DOSE_UNIT, Patients, Setting, settle
 from ketaoutcomes.plan import Plan, PlanError
+from ketaoutcomes.plan.sections import ORDINALS
 from ketaoutcomes.results import as_tuple
 from ketaoutcomes.tables import TABLES
 from ketaoutcomes.tallies import KEYS, Header, Part, Tally, make
@@ -183,7 +185,7 @@ class Study(ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs):
         grouping, because a session is a session of a protocol. Tallies of other patients under the same
         plan, as-of day and grouping add to this one. With "good_time" among the tables, good time is counted
         as well, by the plan's response and clock; with "delayed_entry" too, what delayed-entry curves need
-        (notebooks only). "curves" adds time to response.
+        (notebooks only). "curves" adds time to response, "durability" what came after it.
         With "change", change beyond error on every instrument of the criteria, by
         published numbers unless `change` names others (options of `change_rules.settle_rules`); with
         "joint", every two criteria of different instruments.
@@ -205,10 +207,11 @@ class Study(ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs):
         if "flow" in tables:
             parts["flow"].append(row_flow(self.cohort.ledger, grouping))
         plan = self._plan_with(names)
+        lasting = durability_counts.rules_counted(plan, names) if "durability" in tables else ()
         header = Header(
             plan=plan.canonical(), plan_hash=plan.hash, as_of=self.as_of, by=grouping, axes=axes,
             criteria=names, kinds=request.kinds, courses=self.plan.population.courses,
-            basis=basis, change=as_text(rules), dates=self.cohort.dates,
+            basis=basis, change=as_text(rules), lasting=lasting, dates=self.cohort.dates,
             sources=tuple(sorted(source.sha256 for source in self.cohort.sources)),
         )  # fmt: skip
         return make(header, parts)
@@ -236,6 +239,21 @@ class Study(ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs):
             counted, at=at, kind=as_tuple(kind or "current"), analysis=as_tuple(analysis or results.ANALYSES),
             interval_method=interval, level=level,
         )  # fmt: skip
+
+    def repeats(
+        self, criteria: Names = None, *, at: str = "end", by: Names = None, most: int = 3
+    ) -> pd.DataFrame:
+        """Rates of repeat courses beside the first, each course against its own baseline.
+
+        As `rates`, with course before it: first, second, ..., of the eligible ones of each person. Who has
+        a second course is not like who has one: the rows are no trend.
+        """
+        day, parts = None if self.cohort.dates == "offsets" else self.as_of, []
+        for ordinal in ORDINALS[:most]:
+            own = Study(self.cohort, day, plan=self.plan.replace(population={"courses": ordinal}))
+            parts.append(own.rates(at=at, by=by, criteria=criteria).assign(course=ordinal))
+        table = pd.concat(parts, ignore_index=True)
+        return table[["course", *(name for name in table.columns if name != "course")]]
 
     def flow(self, *, by: Names = None) -> pd.DataFrame:
         """Every input row, patient and course accounted for, with reasons that add up within each step."""
@@ -378,6 +396,8 @@ def _counts(p: Patients, request: Request, basis: str) -> Iterator[Mapping[str, 
         yield count_change(p, request)
     if "joint" in request.tables:
         yield count_joint(p, request)
+    if "durability" in request.tables:
+        yield durability_counts.count(p, request.by, request.criteria)
 
 
 def _groupable(by: tuple[str, ...]) -> tuple[str, ...]:

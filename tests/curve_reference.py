@@ -99,3 +99,76 @@ def share_by_day(found: Sequence[dict[str, Any]], day: int) -> Fraction:
             share += free * Fraction(here.count("responded"), risk)
             free *= 1 - Fraction(len(here), risk)
     return share
+
+
+# --- what came after the response -------------------------------------------------------------------------
+
+
+def relapses(
+    doses: Sequence[Row], scores: Sequence[Row], people: Sequence[Row], plan: Settings, criterion: str,
+    bad_from: int | None, in_a_row: int, apart: tuple[int, int] | None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Each response, score by score: lost below the criterion, or at so many points (`bad_from`) or more."""
+    found = []
+    persons = {person["patient"]: person for person in people}
+    instrument = criterion.split("_")[0]
+    for patient in sorted({row["patient"] for row in doses}):
+        person = persons.get(patient, {"patient": patient})
+        last = person.get("cut_day")
+        theirs = [row for row in scores if row["patient"] == patient]
+        known = reference.scores_of(theirs, patient, instrument, last, plan)
+        courses = reference.courses_of(doses, person, last, plan)
+        counted = reference.counted_course(courses, person, known, instrument, plan)
+        judge = judged_by(criterion, counted[1].total) if counted is not None else None
+        if counted is None or judge is None:
+            continue
+        own = reference.of_course(counted[0], known)
+        answers = [score for score in own if judge(score)]
+        if answers:
+            found.append(_after(answers[0], own, counted[0], judge, last, bad_from, in_a_row, apart))
+    return found
+
+
+def _after(
+    answer: Score, own: Sequence[Score], course: Course, judge: Callable[[Score], bool], last: int | None,
+    bad_from: int | None, in_a_row: int, apart: tuple[int, int] | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The moves since one response, the interval of a relapse, and whether it was sustained."""
+    later = [score for score in own if score.moment > answer.moment]
+    origin, run, moves = answer.day, list[Score](), [(0, "", "responding")]
+    before, interval, relapse = answer, None, None
+    for score in later:
+        bad = not judge(score) if bad_from is None else score.total >= bad_from
+        if not bad:
+            run, before = [], score
+            continue
+        run.append(score)
+        least, most = apart or (1, 10**9)
+        if in_a_row == 1 or any(least <= score.day - one.day <= most for one in run):
+            relapse = score
+            interval = (before.day - origin, score.day - origin)
+            break
+    stop = course.next_first if course.next_first is not None else last
+    beyond = "censored" if course.next_first is None else "retreated"
+    final = own[-1].day
+    if relapse is not None:
+        moves.append((relapse.day - origin, "responding", "relapsed"))
+    elif stop is not None and final >= stop:
+        moves.append((stop - origin, "responding", beyond))
+    else:
+        away = "unscored" if later else "never_scored"
+        moves.append((final - origin, "responding", away))
+        if stop is not None:
+            moves.append((stop - origin, away, beyond))
+    confirming = next((score for score in own if score.day >= origin + 28), None)
+    if confirming is not None and confirming.day > origin + 59:
+        confirming = None
+    until = confirming.moment if confirming else (origin + 59, 10**9)
+    if last is not None and origin + 59 > last:
+        state = "not_due"
+    elif any(not judge(score) for score in later if score.moment <= until):
+        state = "lost"
+    else:
+        state = "sustained" if confirming else "unconfirmed"
+    kept = [move for move in moves if move[0] <= LONGEST]
+    return {"moves": kept, "between": interval, "sustained": state}
