@@ -64,6 +64,7 @@ def change_table(
     recover) and unchanged_crossed (across the cutoff, within error) stand apart. `best_at_baseline` counts
     those scored whose baseline was the best score there is (zero on most scales): they cannot improve.
     """
+    _check_analyses(analysis)
     plan = _plan(tally)
     wanted = [name for name in CATEGORIES if detail or name not in COARSE]
     rows: list[dict[str, Any]] = []
@@ -156,6 +157,7 @@ def joint_table(
     counting as not met; `observed` of those scored on both. Left out of both: courses that one of the
     criteria cannot judge (a baseline of zero, no diagnosis at baseline).
     """
+    _check_analyses(analysis)
     plan = _plan(tally)
     rows: list[dict[str, Any]] = []
     for pair in _pairs(tally, plan):
@@ -174,6 +176,11 @@ def joint_table(
         *tally.header.by, "axis", "first", "second", "point", "analysis", "met", "people", "n", "reason",
     ]  # fmt: skip
     return _rated(pd.DataFrame(rows, columns=columns), plan, method, level, before="reason")
+
+
+def _check_analyses(analysis: Sequence[str]) -> None:
+    if set(analysis) - set(ANALYSES):
+        raise ValueError(f"analysis must be one or both of {', '.join(ANALYSES)}")
 
 
 def _no_end(tally: Tally, analysis: str) -> str:
@@ -267,7 +274,7 @@ def _paired(tally: Tally, keys: list[str]) -> pd.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):
         both = spread["baseline"] * spread["score"]
         shared = (spread["baseline"] ** 2 + spread["score"] ** 2 - spread["change"] ** 2) / 2
-        correlation = np.where(both > 0, shared / both, np.nan)
+        correlation = np.where(both > 0, np.clip(shared / both, -1, 1), np.nan)
         mean = table["sum"].to_numpy(dtype=float) / n / ticks
     return table[[*keys, "n"]].assign(
         mean_change=mean, sd_change=spread["change"], sd_baseline=spread["baseline"], correlation=correlation,
@@ -276,7 +283,7 @@ def _paired(tally: Tally, keys: list[str]) -> pd.DataFrame:
 
 
 def _sd(n: Array, total: Any, squares: Any) -> Array:
-    """The sample standard deviation from whole sums: exact up to the last division; NaN below two values."""
+    """The sample standard deviation from whole sums, which have no order; NaN below two values."""
     total, squares = np.asarray(total, dtype=float), np.asarray(squares, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.sqrt(np.where(n > 1, (n * squares - total * total) / (n * (n - 1)), np.nan))

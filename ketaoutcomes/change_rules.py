@@ -132,11 +132,13 @@ def settle_rules(
     >>> round(float(own.reliable), 3), round(float(own.cutoff), 2)
     (6.768, 8.6)
     """
+    choices = {"reliable": reliable, "cutoff": cutoff, "population": population, "retest": retest}
+    _check_choices(choices, instruments)
     faults: list[str] = []
     rules = []
     for name in dict.fromkeys(instruments):
         it = definitions.instrument(name)
-        chosen = [_own(choice, name) for choice in (reliable, cutoff, population, retest)]
+        chosen = [_own(choice, name) for choice in choices.values()]
         cut, side = _cutoff(definitions, it, chosen[1], faults)
         mean, sd = _population(it, chosen[2], faults)
         smallest = _reliable(definitions, it, chosen[0], faults)
@@ -176,6 +178,34 @@ def _text(value: Fraction | None) -> str | None:
     return None if value is None else str(value)
 
 
+def _check_choices(choices: Mapping[str, Choice], instruments: Sequence[str]) -> None:
+    """Refuse choices for instruments not asked about, and those that are neither a word nor a number."""
+    faults: list[str] = []
+    for option, choice in choices.items():
+        named = choice if isinstance(choice, Mapping) else {}
+        strange = [name for name in named if instruments and name not in instruments]
+        faults += [
+            f"{option}: no instrument {name!r} is asked about{suggestion(name, instruments)}"
+            for name in strange
+        ]
+        values = named.values() if isinstance(choice, Mapping) else [choice]
+        if not all(_is_choice(value) for value in values):
+            faults.append(f"{option}: a word, a finite number or a pair of numbers is needed")
+    if faults:
+        raise ChangeError("\n".join(faults))
+
+
+def _is_choice(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return len(value) == 2 and all(
+            one is not None and not isinstance(one, str) and _is_choice(one) for one in value
+        )
+    is_number = isinstance(value, (int, float, Fraction, np.integer, np.floating)) and not isinstance(
+        value, bool
+    )
+    return value is None or isinstance(value, str) or (is_number and bool(np.isfinite(float(value))))
+
+
 def _own(choice: Choice, instrument: str) -> Points | None:
     """The choice for one instrument: its own, or the one for all."""
     return choice.get(instrument) if isinstance(choice, Mapping) else choice
@@ -199,8 +229,8 @@ def _reliable(
             return _beyond_error(it, sd, r)
         faults.append(f"{it.id}: a standard deviation above 0 and a reliability from 0 to below 1 are needed")
         return None
-    if _exact(choice) <= 0:
-        faults.append(f"{it.id}: a reliable change of more than 0 points is needed")
+    if not 0 < _exact(choice) <= it.high - it.low:
+        faults.append(f"{it.id}: a reliable change above 0 and up to {it.high - it.low} points is needed")
     return _exact(choice)
 
 
@@ -240,6 +270,8 @@ def _cutoff(
     if isinstance(choice, tuple):
         faults.append(f"{it.id}: a cutoff is one score")
         return None, "below"
+    if not it.low <= _exact(choice) <= it.high:
+        faults.append(f"{it.id}: a cutoff from {it.low} to {it.high} is needed")
     return _exact(choice), "below"
 
 

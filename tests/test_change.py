@@ -245,11 +245,26 @@ def test_everything_wrong_is_said_at_once() -> None:
     "choices",
     [
         {"reliable": (0, 0.5)}, {"reliable": (5, 1)}, {"population": (10, 0)}, {"retest": "retest"},
-        {"retest": -0.1}, {"reliable": 0},
+        {"retest": -0.1}, {"reliable": 0}, {"reliable": 28}, {"cutoff": 28},
     ],
 )  # fmt: skip
 def test_a_number_that_cannot_be_is_refused(choices: dict[str, object]) -> None:
     with pytest.raises(ChangeError, match="phq9: "):
+        rule(**choices)
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"reliable": {"phq-9": 5}}, "reliable: no instrument 'phq-9' is asked about; did you mean 'phq9'"),
+        ({"cutoff": nan}, "cutoff: a word, a finite number or a pair"),
+        ({"reliable": [6.1, 0.84]}, "reliable: a word, a finite number or a pair"),
+        ({"population": (1, 2, 3)}, "population: a word"),
+        ({"retest": True}, "retest: a word"),
+    ],
+)
+def test_a_choice_that_is_none_is_refused(choices: dict[str, object], message: str) -> None:
+    with pytest.raises(ChangeError, match=message):
         rule(**choices)
 
 

@@ -168,6 +168,10 @@ def test_a_pair_is_of_two_instruments() -> None:
             study(six()).joint(first, second)
     with pytest.raises(ValueError, match="at must be one or more of session, week, end"):
         study(six()).change(at="month")
+    with pytest.raises(ValueError, match="analysis must be one or both of nri, observed"):
+        study(six()).change(analysis="locf")
+    with pytest.raises(ValueError, match="analysis must be one or both of nri, observed"):
+        study(six()).joint(*CRITERIA[:2], analysis=["nri", "locf"])
 
 
 # --- a slow reference --------------------------------------------------------------------------------------
@@ -281,6 +285,27 @@ def test_the_order_of_rows_and_the_calendar_carry_no_meaning() -> None:
     for others in tables[1:]:
         for one, other in zip(tables[0], others, strict=True):
             pd.testing.assert_frame_equal(one, other)
+
+
+@pytest.mark.parametrize("axis", ["session", "week", "end"])
+def test_categories_are_what_the_criteria_of_their_families_say(axis: str) -> None:
+    """The same people by another road: rates of the named criteria."""
+    found = study(random_cohorts.rows(9, 80, cut=True))
+    for instrument, better, both, worse in [
+        ("phq9", "reliable6", "csc_lt10", "deterioration"),
+        ("gad7", "reliable4", "csc_lt8", "deterioration4"),
+        ("pcl5", "reliable15", "csc28", "deterioration15"),
+    ]:
+        by = ["protocol", "point"] if axis == "session" else ["point"]
+        names = [f"{instrument}_{short}" for short in (better, both, worse)]
+        rates = found.rates(at=axis, criteria=names, analysis="observed").dropna(subset="n")
+        met = rates.pivot(index=by, columns="criterion", values="met")[names].astype(float)
+        table = found.change(at=axis, instruments=instrument, analysis="observed").dropna(subset="n")
+        counts = table.pivot(index=by, columns="category", values="people")
+        assert met[names[0]].sum() > 0
+        assert (counts["recovered"] + counts["improved"]).to_dict() == met[names[0]].to_dict()
+        assert counts["recovered"].to_dict() == met[names[1]].to_dict()
+        assert counts["deteriorated"].to_dict() == met[names[2]].to_dict()
 
 
 def test_groups_add_up_to_the_whole() -> None:
