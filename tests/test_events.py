@@ -5,8 +5,10 @@ from __future__ import annotations
 import measure_deck as deck
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 import ketaoutcomes as ko
+from ketaoutcomes import commands
 from ketaoutcomes.cohort import InputRefused
 from ketaoutcomes.plan import parse_plan
 
@@ -142,6 +144,21 @@ def test_events_without_a_kind_column_are_refused():
     )
     with pytest.raises(InputRefused, match="events: needs a column `kind`"):
         ko.Cohort.from_frames(doses, events=doses[["patient", "day"]])
+
+
+def test_init_drafts_a_table_of_events_that_can_be_read(tmp_path):
+    sessions = SESSIONS.replace("patient,date", "PatID,Visit Date")
+    events = (
+        "Patient Code,Event Date,Kind,Code\n007,2025-01-06,Encounter,99213\nb,2024-12-01,diagnosis,F32.9\n"
+    )
+    for name, text in (("s.csv", sessions), ("e.csv", events)):
+        (tmp_path / name).write_text(text)
+    files = [str(tmp_path / name) for name in ("s.csv", "e.csv")]
+    plan = tmp_path / "plan.toml"
+    done = CliRunner().invoke(commands.group, ["init", "--from", *files, "--out", str(plan)])
+    assert done.exit_code == 0, done.output
+    cohort = ko.read(files, ko.read_plan(plan))
+    assert rows(cohort) == [["007", 0, "encounter", "99213"], ["b", -37, "diagnosis", "F32.9"]]
 
 
 DECK_PLAN = """

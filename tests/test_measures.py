@@ -343,6 +343,25 @@ def test_talking_therapies_by_hand(scores, why, expected):
     assert tuple(study.measure_states("talking_therapies")["state"]) == expected, why
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        ((9, 32), (9, 31), ("met", "not_met", "not_met")),
+        ((9, 41), (9, 31), ("met", "met", "met")),
+        ((15, 41), (9, 32), ("not_met", "met", "not_met")),
+        ((9, 31), (3, 20), ("excluded:below_caseness", "met", "excluded:below_caseness")),
+        ((15, 20), (3, 30), ("met", "not_met", "not_met")),  # PCL-5 reliably worse
+    ],
+)
+def test_talking_therapies_by_pcl5(first, last, expected):
+    doses = pd.DataFrame({"patient": ["a", "a"], "day": [0, 3], "dose": 0.5, "unit": "mg/kg", "route": "iv"})
+    scores = pd.DataFrame(
+        {"patient": "a", "day": [0, 20], "phq9": [first[0], last[0]], "pcl5": [first[1], last[1]]}
+    )
+    study = ko.Study(ko.Cohort.from_frames(doses, scores, plan=COMPLETE))
+    assert tuple(study.measure_states("talking_therapies_ptsd")["state"]) == expected
+
+
 COMPLETE = ko.Plan().replace(population=Population(complete=True))
 
 

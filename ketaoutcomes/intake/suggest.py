@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MOST_WORDS = 12
 ATTEMPTS = 5
 _PEOPLE = "patient|pat|subject|subj|client|participant|person|study|record|case|usubj"
-_OCCASION = "visit|session|treatment|infusion|dosing|dose|service|assessment|encounter|appointment"
+_OCCASION = "visit|session|treatment|infusion|dosing|dose|service|assessment|encounter|appointment|event"
 _ALIKE = {
     "patient": rf"({_PEOPLE})_?(id|code|no|nr)?|id|subjid|usubjid",
     "date": rf"(({_OCCASION})_?)?date(_of_({_OCCASION}))?|dos|datum",
@@ -271,6 +271,8 @@ def _table(draft: _Draft, definitions: Definitions) -> str:
     """The table a file mostly is."""
     if any(mark in draft.fields for mark in DOSE_MARKS):
         return "doses"
+    if "kind" in draft.fields:
+        return "events"
     stems = {name.rpartition("_")[0] for name in draft.fields} | set(draft.fields)
     return "scores" if stems & set(definitions.instruments) or "instrument" in draft.fields else "people"
 
@@ -309,12 +311,14 @@ def _as_table(draft: _Draft, definitions: Definitions) -> list[str]:
     scored = {name for name in draft.fields if {name, name.rpartition("_")[0]} & set(definitions.instruments)}
     dosed = bool({*DOSE_MARKS, "session"} & set(draft.fields))
     lines: list[str] = []
-    for table in ("doses", "scores", "people"):
+    for table in NAMES:
         own = [name for name in draft.fields if name in NAMES[table] and name not in KEYS]
         own += [name for name in draft.fields if table == "scores" and name in scored]
         if dosed and table == "people":
             own = [name for name in own if name not in NAMES["doses"]]
         if not own or (table == "doses" and not dosed) or (table == "scores" and not scored):
+            continue
+        if table == "events" and "kind" not in draft.fields:
             continue
         keys = [name for name in KEYS if name in draft.fields and name in NAMES[table]]
         lines += ["", f"[[columns.{table}]]", f"file = {_toml(draft.file)}"]
