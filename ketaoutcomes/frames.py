@@ -328,6 +328,11 @@ class Reader:
     def _person_column(self, frame: pd.DataFrame, column: str, origin: Array) -> tuple[str, Array]:
         """One column of people: dates become days of the patient's calendar, labels become clean text."""
         stamped = pd.api.types.is_datetime64_any_dtype(frame[column].dtype)
+        if column == "birth_date" and origin is None:
+            self.found.refuse(
+                "people", column, "B06",
+                "people: `birth_date` needs a `start_date` beside day offsets; or give `birth_day`",
+            )  # fmt: skip
         for day, date in DATE_COLUMNS.items():
             if column == date and (stamped or day != date):
                 days, blank = _whole_days(frame[column], "date")

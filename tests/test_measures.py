@@ -185,6 +185,7 @@ END = "2025-04-26"  # the last day of the window
         (("diagnosis", "Z51.5"), "palliative"),
         (("diagnosis", "F31.81"), "bipolar"),
         (("diagnosis", "f3181"), "bipolar"),  # with or without the point, in either case
+        (("diagnosis", "Bipolar disorder"), "bipolar"),
         (("diagnosis", "Personality disorder"), "personality_disorder"),
         (("diagnosis", "F60.3"), "personality_disorder"),
         (("diagnosis", "F20.0"), "psychosis"),
