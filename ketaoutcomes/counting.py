@@ -59,7 +59,7 @@ def count(p: Patients, request: Request) -> dict[str, list[Counted]]:
         for axis in request.axes if judging else ():
             if "points" in request.tables:
                 tables["points"] += unjudged(p, groups, criteria, request.kinds, axis)
-            for w in _windows(p, instrument, axis):
+            for w in windows_of(p, instrument, axis):
                 if "points" in request.tables:
                     tables["points"] += _points(p, groups, criteria, request.kinds, w)
                 if "values" in request.tables and axis != "month":
@@ -80,7 +80,8 @@ def instruments_of(p: Patients, criteria: Sequence[str]) -> dict[str, list[Crite
     return result
 
 
-def _windows(p: Patients, instrument: str, axis: str) -> Iterator[Windows]:
+def windows_of(p: Patients, instrument: str, axis: str) -> Iterator[Windows]:
+    """The windows of an instrument's headline courses on one axis; none by month without calendar dates."""
     if axis == "month" and p.setting.cohort.dates == "offsets":
         return
     rows = np.flatnonzero(p.baselines(instrument).index == p.plan.population.ordinal)

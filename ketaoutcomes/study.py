@@ -18,6 +18,7 @@ from ketaoutcomes import (
     response_curves,
     results,
     row_tables,
+    strata,
     worklist,
 )
 from ketaoutcomes.adequacy import basis_of
@@ -37,6 +38,7 @@ from ketaoutcomes.patients import DOSE_UNIT, Patients, Setting, settle
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.plan.sections import ORDINALS
 from ketaoutcomes.results import as_tuple
+from ketaoutcomes.sensitivity_verbs import SensitivityVerbs
 from ketaoutcomes.tables import TABLES
 from ketaoutcomes.tallies import KEYS, Header, Part, Tally, make
 
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Study(ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs):
+class Study(ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs, SensitivityVerbs):
     """A cohort judged by a plan as of a day.
 
     `as_of` is a date ("2026-10-31"), a month ("2026-10": its last day) or None: the last date on record.
@@ -188,7 +190,8 @@ class Study(ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs):
         (notebooks only). "curves" adds time to response, "durability" what came after it.
         With "change", change beyond error on every instrument of the criteria, by
         published numbers unless `change` names others (options of `change_rules.settle_rules`); with
-        "joint", every two criteria of different instruments.
+        "joint", every two criteria of different instruments; with "strata", what imputation needs, under
+        kind `imputation`.
         """
         axes = self._axes(at)
         names = self._criteria(criteria)
@@ -208,9 +211,10 @@ class Study(ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs):
             parts["flow"].append(row_flow(self.cohort.ledger, grouping))
         plan = self._plan_with(names)
         lasting = durability_counts.rules_counted(plan, names) if "durability" in tables else ()
+        kinds = (*request.kinds, strata.KIND) if "strata" in tables else request.kinds
         header = Header(
             plan=plan.canonical(), plan_hash=plan.hash, as_of=self.as_of, by=grouping, axes=axes,
-            criteria=names, kinds=request.kinds, courses=self.plan.population.courses,
+            criteria=names, kinds=kinds, courses=self.plan.population.courses,
             basis=basis, change=as_text(rules), lasting=lasting, dates=self.cohort.dates,
             sources=tuple(sorted(source.sha256 for source in self.cohort.sources)),
         )  # fmt: skip
@@ -396,6 +400,8 @@ def _counts(p: Patients, request: Request, basis: str) -> Iterator[Mapping[str, 
         yield count_change(p, request)
     if "joint" in request.tables:
         yield count_joint(p, request)
+    if "strata" in request.tables:
+        yield strata.count(p, request.by, request.axes, request.criteria)
     if "durability" in request.tables:
         yield durability_counts.count(p, request.by, request.criteria)
 
@@ -431,6 +437,7 @@ OF_RESULTS = {
     "mean",
     "sd",
     *response_curves.COLUMNS,
+    *TABLES["sensitivity"].names,
 }
 
 

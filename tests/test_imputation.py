@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from ketaoutcomes.estimates import interval
-from ketaoutcomes.estimates.imputation import _binomial, _uniform, impute, pool, pooled_rate
+from ketaoutcomes.estimates.imputation import _binomial, _score_limits, _uniform, impute, pool, pooled_rate
 
 REFERENCE = Path(os.environ.get("KETAOUTCOMES_REFERENCE_DATA", "../shared/data")) / "rubins-rules"
 known_answers = pytest.mark.skipif(
@@ -86,6 +86,21 @@ def test_without_differences_the_interval_is_wilsons_with_t() -> None:
     n, met = 5000, 2000
     low, high = interval(met, n)
     assert pooled_rate([met] * 5, n) == pytest.approx((0.4, float(low), float(high)), abs=1e-5)
+
+
+def test_the_interval_is_that_of_lott_and_reiter() -> None:
+    # MIWilson (R), README: mi_wilson(phats = c(0.2, 0.23, 0.22), n = 10); phats of 0; mice's nhanes at 0.99.
+    # It takes Rubin's own degrees of freedom, and at "0.95" the 95th percentile of t: a 90 % interval.
+    rate = np.array([0.2, 0.23, 0.22])
+    found = pool(rate, rate * (1 - rate) / 10)
+    assert found.increase == pytest.approx(0.0183474215320097, rel=1e-12)
+    assert found.df == pytest.approx(6161.29288265307, rel=1e-12)
+    for estimate, increase, n, spread, printed in (
+        (0.65 / 3, 0.0183474215320097, 10, stats.t.ppf(0.95, 6161.29288265307), (0.07684304, 0.47892199)),
+        (0.0, 0.0, 10, stats.norm.ppf(0.95), (0.0, 0.2129420)),
+        (0.232, 0.602189781021898, 25, stats.t.ppf(0.99, 28.3152984389348), (0.07134426, 0.54292320)),
+    ):
+        assert _score_limits(estimate, increase, n, spread) == pytest.approx(printed, abs=5e-8)
 
 
 def test_the_interval_solves_the_score_equation() -> None:

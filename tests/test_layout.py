@@ -12,15 +12,15 @@ PACKAGE = Path(ketaoutcomes.__file__).parent
 
 # Each room may import rooms to its left, never to its right.
 ORDER = [
-    "tables", "definitions", "change_rules", "plan", "estimates", "coding", "assembly", "frames",
-    "cohort", "intake", "simulate", "courses", "windows", "outcomes", "derived", "patients",
-    "occurrences", "standing", "adequacy", "exposure", "good_time", "tallies", "counting",
-    "change_counts", "measures", "good_time_counts", "curve_counts", "durability_counts",
-    "good_time_cells", "disclosure", "results", "change_results", "measure_results", "partition",
-    "curve_results", "response_curves", "comparisons", "benchmarks", "control_results", "wording",
-    "durability", "figures", "good_time_figures", "course_figures", "benchmark_figures",
-    "control_figures", "report", "histories", "row_tables", "worklist", "curve_verbs", "change_verbs",
-    "measure_verbs", "comparison_verbs", "study", "models", "published", "explain", "commands",
+    "tables", "definitions", "change_rules", "plan", "estimates", "coding", "assembly", "frames", "cohort",
+    "intake", "simulate", "courses", "windows", "outcomes", "derived", "patients", "occurrences",
+    "standing", "adequacy", "exposure", "good_time", "tallies", "counting", "strata", "change_counts",
+    "measures", "good_time_counts", "curve_counts", "durability_counts", "good_time_cells", "disclosure",
+    "results", "change_results", "measure_results", "partition", "curve_results", "response_curves",
+    "comparisons", "benchmarks", "control_results", "wording", "sensitivity", "durability", "figures",
+    "good_time_figures", "course_figures", "sensitivity_figures", "benchmark_figures", "control_figures",
+    "report", "histories", "row_tables", "worklist", "curve_verbs", "change_verbs", "measure_verbs",
+    "sensitivity_verbs", "comparison_verbs", "study", "models", "published", "explain", "commands",
     "audit_commands", "cli",
 ]  # fmt: skip
 

@@ -127,15 +127,20 @@ def pooled_rate(met: ArrayLike, n: int, level: float = 0.95) -> tuple[float, flo
 
     rate = counts / n
     found = pool(rate, rate * (1 - rate) / n, complete_df=n - 1)
-    estimate, increase, df = float(found.estimate), float(found.increase), float(found.df)
-    spread = float(stdtrit(df, (1 + level) / 2)) if df > 0 and np.isfinite(increase) else np.inf
-    weight = spread**2 * (1 + increase) / n if np.isfinite(spread) else np.inf
+    df = float(found.df)
+    spread = float(stdtrit(df, (1 + level) / 2)) if df > 0 else np.inf
+    return float(found.estimate), *_score_limits(float(found.estimate), float(found.increase), n, spread)
+
+
+def _score_limits(estimate: float, increase: float, n: int, spread: float) -> tuple[float, float]:
+    """Where a rate lies `spread` standard errors from `estimate`, their square `increase` larger."""
+    weight = spread**2 * (1 + increase) / n
     if not np.isfinite(weight):
-        return estimate, 0.0, 1.0  # hardly anything is known: one person, or all imputed
+        return 0.0, 1.0  # nothing is known: one person, or all imputed
     middle = (estimate + weight / 2) / (1 + weight)
     half = float(np.sqrt(middle**2 - estimate**2 / (1 + weight)))
     # Exactly 0 and 1 at the ends: rounding must not print a limit beyond the rate.
-    return estimate, 0.0 if estimate == 0 else middle - half, 1.0 if estimate == 1 else middle + half
+    return 0.0 if estimate == 0 else middle - half, 1.0 if estimate == 1 else middle + half
 
 
 def impute(
