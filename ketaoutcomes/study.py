@@ -39,6 +39,7 @@ from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.plan.sections import ORDINALS
 from ketaoutcomes.results import as_tuple
 from ketaoutcomes.sensitivity_verbs import SensitivityVerbs
+from ketaoutcomes.table_verbs import TableVerbs
 from ketaoutcomes.tables import TABLES
 from ketaoutcomes.tallies import KEYS, Header, Part, Tally, make
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Study(ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs, SensitivityVerbs):
+class Study(ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs, SensitivityVerbs, TableVerbs):
     """A cohort judged by a plan as of a day.
 
     `as_of` is a date ("2026-10-31"), a month ("2026-10": its last day) or None: the last date on record.
