@@ -162,13 +162,14 @@ _NUMBERS = ("due", "given", "assessed", "met", "n", "rate", "low", "high", "reas
 
 
 def _in_order(table: pd.DataFrame, tally: Tally, by: str) -> pd.DataFrame:
-    """Rows by what was judged, then by group: severity bands from the mildest, unknown groups last."""
-    bands: Iterable[str] = ()
+    """Rows by what was judged, then by group: bands from the lowest up, unknown groups last."""
+    usual = concomitant_of(by)
+    bands: Iterable[str] = usual.bands if usual is not None else ()
     if by.endswith(BAND):
         known = json.loads(tally.header.plan)["definitions"]["instruments"]
         bands = [band["name"] for band in known.get(by.removesuffix(BAND), {}).get("bands", ())]
     ranks = {name: place for place, name in enumerate(bands)}
-    place = np.array([ranks.get(str(group), 0) for group in table[by]])
+    place = np.array([ranks.get(str(group), len(ranks)) for group in table[by]])
     last = table[by].isin(UNKNOWN).to_numpy()
     rows = table.assign(_last=last, _rank=place)
     strata = [column for column in tally.header.by if column != by]

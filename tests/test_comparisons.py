@@ -128,6 +128,22 @@ def test_severity_bands_stand_from_mild_to_severe_and_prorated_scores_in_the_mil
     assert found.reference == "severe"
 
 
+def test_dose_bands_stand_from_low_to_high_about_those_who_take_none():
+    groups = [
+        ("up to 8 mg", 9, 30),
+        ("over 8 mg", 5, 30),
+        ("none", 8, 20),
+        ("some", 3, 10),
+        ("(missing)", 9, 40),
+    ]
+    found = compare(counted(*groups, by="benzodiazepine_band"), by="benzodiazepine_band")
+    assert found.reference == "none"
+    assert list(found.table["benzodiazepine_band"]) == [
+        "none", "up to 8 mg", "over 8 mg", "some", "(missing)",
+    ]  # fmt: skip
+    assert found.comparisons == 3
+
+
 def test_an_instrument_without_bands_has_none():
     with pytest.raises(PlanError, match="pcl5 has no published severity bands"):
         study((RESPONDED, {})).compare(by="pcl5_baseline_band")
