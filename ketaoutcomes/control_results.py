@@ -10,7 +10,7 @@ import html
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,7 @@ from ketaoutcomes.estimates import control as spc
 from ketaoutcomes.estimates import funnel as funnels
 from ketaoutcomes.patients import BLANK_LABEL, NO_COURSE
 from ketaoutcomes.results import rates, trajectory
-
-if TYPE_CHECKING:
-    from ketaoutcomes.tallies import Tally
+from ketaoutcomes.tallies import Tally, TallyError, make
 
 Array = Any
 PER = ("month", "quarter")
@@ -76,6 +74,8 @@ def charts(
         raise ValueError(f"per must be one of {', '.join(PER)}")
     monthly = rates(tally, at="month", criteria=criteria, kind=kind, analysis=analysis)
     monthly = monthly[monthly["point"] != ""]
+    if per == "month" and monthly["point"].str.contains("Q").any():
+        raise ValueError('the months of this Tally were added up to quarters; write per="quarter"')
     keys = [*tally.header.by, "instrument", "criterion", "kind", "analysis"]
     counted = _periods(monthly, keys, per)
     counted["open"] = counted["period"].to_numpy() == _open_period(tally.header.as_of, per)
@@ -84,6 +84,28 @@ def charts(
         for _, part in counted.groupby(keys, sort=False, dropna=False)
     ]
     return _finished(parts, keys, ["period", "n", "met", "rate"])
+
+
+def quarterly(tally: Tally) -> Tally:
+    """The Tally with its months added up to quarters, to be protected in their place.
+
+    Where a month holds too few people to be published a quarter may not. Protect one of the two for a report,
+    never both. Raises `TallyError` for a Tally that is protected: what is hidden cannot be added.
+
+    >>> import ketaoutcomes as ko
+    >>> months = ko.Study(ko.load_sample()).tally(at="month", criteria="phq9_response50", kind="current")
+    >>> sorted(set(quarterly(months).points["point"]))[:2]
+    ['2025-Q3', '2025-Q4']
+    """
+    if tally.protected:
+        raise TallyError(
+            "a protected Tally no longer adds; add its months up first, then protect the quarters"
+        )
+    own = (tally.points["axis"] == "month") & (tally.points["point"] != "")
+    points = tally.points.assign(point=tally.points["point"].mask(own, _quarter(tally.points["point"])))
+    return make(
+        tally.header, {**{name: [table] for name, table in tally.tables().items()}, "points": [points]}
+    )
 
 
 def mean_charts(
@@ -119,9 +141,7 @@ def _periods(monthly: pd.DataFrame, keys: list[str], per: str) -> pd.DataFrame:
     """Months as they are, or summed to quarters; a hidden month makes its quarter hidden."""
     table = monthly[[*keys, "point", "n", "met", "reason"]].rename(columns={"point": "period"})
     if per == "quarter":
-        month = table["period"].str
-        quarter = ((month[5:7].astype("int64") - 1) // 3 + 1).astype(str)
-        table = table.assign(period=month[:4] + "-Q" + quarter)
+        table = table.assign(period=_quarter(table["period"]))
     groups = table.groupby([*keys, "period"], sort=False, dropna=False)
     place = groups.ngroup().to_numpy()
     frame = groups.size().reset_index()[[*keys, "period"]]
@@ -130,6 +150,13 @@ def _periods(monthly: pd.DataFrame, keys: list[str], per: str) -> pd.DataFrame:
         np.add.at(total, place, table[name].to_numpy(np.float64))  # numpy keeps NaN, pandas skips it
         frame[name] = total
     return frame
+
+
+def _quarter(months: pd.Series[str]) -> pd.Series[str]:
+    """The quarter of each month; quarters stay as they are."""
+    digits = months.str[5:7].str.extract(r"^(\d\d)$")[0]
+    number = ((digits.fillna("01").astype("int64") - 1) // 3 + 1).astype(str)
+    return months.where(digits.isna(), months.str[:4] + "-Q" + number)
 
 
 def _open_period(as_of: str, per: str) -> str:

@@ -114,6 +114,27 @@ def test_hidden_months_stay_hidden_and_end_runs():
     assert at(charts(shown, per="quarter"), "2025-Q2")["reason"] == "hidden"
 
 
+def test_quarters_can_be_published_where_months_are_too_small():
+    cells = [(month, 5, 12) for month in MONTHS]
+    raw = counted(cells)
+    (months,) = protect([raw])
+    assert charts(months)["rate"].isna().all()
+    quarters = control_results.quarterly(raw)
+    (shown,) = protect([quarters])
+    table = charts(shown, per="quarter")
+    assert table["met"].tolist() == [15] * 6
+    assert table["n"].tolist() == [36] * 6
+    pd.testing.assert_frame_equal(charts(quarters, per="quarter"), charts(raw, per="quarter"))
+    assert control_results.quarterly(quarters) == quarters
+    assert control_results.quarterly(raw + raw) == quarters + quarters
+    with pytest.raises(ValueError, match="no longer adds"):
+        control_results.quarterly(months)
+    with pytest.raises(ValueError, match="months and quarters"):
+        charts(raw + quarters)
+    with pytest.raises(ValueError, match="added up to quarters"):
+        charts(quarters)
+
+
 def test_what_is_asked_for_is_checked():
     with pytest.raises(ValueError, match="per must be"):
         charts(steady(), per="week")
