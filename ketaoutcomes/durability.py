@@ -20,7 +20,6 @@ from ketaoutcomes.durability_counts import BETWEEN, STATES, SUSTAINED, TREND
 from ketaoutcomes.estimates import curves
 from ketaoutcomes.estimates.intervals import interval
 from ketaoutcomes.response_curves import HIDDEN, LEAST_AT_RISK, NOT_REACHED, Counter, Moves, integers, whole
-from ketaoutcomes.results import median
 
 if TYPE_CHECKING:
     from ketaoutcomes.tallies import Tally
@@ -121,9 +120,9 @@ def durability(
         marks=marks.drop(columns=["events", "retreated", "censored", "estimate", "se", "straddling"]),
         summary=_summary(found, estimated, rules),
         sustained=_states(tally, "sustained", SUSTAINED[1:4], ["sustained", "lost"], level),
-        boosters=_boosters(tally, level),
+        boosters=_boosters(tally),
         trend=_states(tally, "booster_trend", TREND[1:], [], level).rename(columns={"state": "trend"}),
-        time_off=_time_off(tally, level),
+        time_off=_time_off(tally),
         rules=pd.DataFrame(
             [(one, rules.relapse(one).title, rules.relapse(one).scores, rules.relapse(one).cite)
              for one in counted],
@@ -217,7 +216,9 @@ def _summary(found: Moves, estimated: Any, rules: Lasting) -> pd.DataFrame:
     rows = rows[rows["clock"].str.startswith("response:") & (rows["from"] == "responding")]
     count = Counter(found.groups, list(found.groups.columns), found.events.shape[1])
     keyed = rows[rows["relapse"].isin(set(found.groups["relapse"]))]
-    numbers |= {state: count.total(keyed[keyed["to"] == state]) for state in ("unscored", "never_scored")}
+    for state in ("unscored", "never_scored"):
+        n = count.total(keyed[keyed["to"] == state])
+        numbers[state] = np.where(np.isnan(found.started), np.nan, n)
     table = table.assign(**{name: whole(values) for name, values in numbers.items()})
     first = [*found.groups.columns, "clock", "competing", "method", "why", "n", "relapsed", "relapses",
              "recurrences", "retreated", "unscored", "never_scored"]  # fmt: skip
@@ -235,6 +236,7 @@ def _states(
     count = Counter(groups, keys, 1)
     numbers = {state: count.total(rows[rows["to"] == state]) for state in states}
     of = sum(numbers.values(), np.zeros(len(groups)))
+    numbers = {state: np.where(np.isnan(of), np.nan, n) for state, n in numbers.items()}
     rates = json.loads(tally.header.plan)["rates"]
     chosen = float(rates["level"]) if level is None else level
     parts = []
@@ -248,53 +250,54 @@ def _states(
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
 
-def _boosters(tally: Tally, level: float | None) -> pd.DataFrame:
-    kinds = {"given": "booster_given", "open": "booster_open", "ended": "booster_ended"}
-    table = _waits(tally, kinds, level)
-    table = table.rename(columns={"point": "booster", "median": "median_days"})
-    table["booster"] = table["booster"].astype("int64")
+def _boosters(tally: Tally) -> pd.DataFrame:
+    table = _waits(tally, "booster:").rename(columns={"median": "median_days"})
+    table["booster"] = table["clock"].str.removeprefix("booster:").astype("int64")
     keys = [*tally.header.by, "instrument", "booster"]
     columns = [*keys, "n", "given", "open", "ended", "median_days", "median_wait", "wait_reason"]
     return table[columns].sort_values(keys, kind="stable", ignore_index=True)
 
 
-def _time_off(tally: Tally, level: float | None) -> pd.DataFrame:
-    kinds = {"returned": "off_returned", "still_off": "off_open"}
-    table = _waits(tally, kinds, level)
-    table = table.rename(
-        columns={"median": "median_days", "median_wait": "median_off", "wait_reason": "off_reason"}
-    )
+def _time_off(tally: Tally) -> pd.DataFrame:
+    table = _waits(tally, "off").rename(
+        columns={"given": "returned", "open": "still_off", "median": "median_days",
+                 "median_wait": "median_off", "wait_reason": "off_reason"}
+    )  # fmt: skip
     columns = ["n", "returned", "still_off", "median_days", "median_off", "off_reason"]
     return table[[*tally.header.by, "instrument", *columns]]
 
 
-def _waits(tally: Tally, kinds: Mapping[str, str], level: float | None) -> pd.DataFrame:
-    """Waits in days from histograms: how many ended in each way, the median of those that ended first, and
+def _waits(tally: Tally, clock: str) -> pd.DataFrame:
+    """Waits in days: how many ended in each way, the median of those that ended in what was waited for, and
     the median wait of everyone, what is still open being censored."""
-    rows = tally.values[tally.values["variable"].isin(kinds.values())]
-    keys = [*tally.header.by, "instrument", "point"]
+    rows = tally.transitions[tally.transitions["clock"].str.startswith(clock)]
+    keys = [*tally.header.by, "instrument", "clock"]
     groups = rows[keys].drop_duplicates().sort_values(keys, kind="stable", ignore_index=True)
-    count = Counter(groups, keys, int(rows["value"].max()) + 1 if len(rows) else 1)
-    daily = {
-        name: count.daily(rows[rows["variable"] == variable].rename(columns={"value": "day"}))
-        for name, variable in kinds.items()
-    }
-    totals = {name: whole(values.sum(axis=1)) for name, values in daily.items()}
-    table = groups.assign(n=whole(sum(values.sum(axis=1) for values in daily.values())), **totals)
-    first = next(iter(kinds))
-    own = median(tally, kinds[first])
-    table = table.merge(own.drop(columns=["axis", "n"]), on=keys, how="left")
-    stays = daily.get("open", daily.get("still_off"))
-    ended = daily.get("ended", np.zeros_like(daily[first]))
-    out = daily[first] + ended + stays
-    before = np.zeros_like(out)
-    np.cumsum(out[:, :-1], axis=1, out=before[:, 1:])
-    risk = out.sum(axis=1)[:, None] - before
-    found = curves.cumulative_incidence(risk, np.stack([daily[first], ended], axis=-1))
+    count = Counter(groups, keys, int(rows["day"].max()) + 1 if len(rows) else 1)
+    given, ended, still = (count.daily(rows[rows["to"] == way]) for way in ("given", "ended", "open"))
+    n = count.total(rows[rows["from"] == ""])
+    given, ended, still = (np.where(np.isnan(n)[:, None], np.nan, part) for part in (given, ended, still))
+    before = np.zeros_like(given)
+    np.cumsum((given + ended + still)[:, :-1], axis=1, out=before[:, 1:])
+    found = curves.cumulative_incidence(n[:, None] - before, np.stack([given, ended], axis=-1))
     wait = curves.first_day(found.share[..., 0])
-    hidden = np.isnan(out).any(axis=1)
-    reason = np.where(hidden, HIDDEN, np.where(np.isnan(wait), NOT_REACHED, ""))
-    return table.assign(median_wait=integers(wait), wait_reason=reason.astype(object))
+    totals = {"given": given, "ended": ended, "open": still}
+    reason = np.where(np.isnan(n), HIDDEN, np.where(np.isnan(wait), NOT_REACHED, ""))
+    return groups.assign(
+        n=whole(n), **{name: whole(part.sum(axis=1)) for name, part in totals.items()},
+        median=_middle(given), median_wait=integers(wait), wait_reason=reason.astype(object),
+    )  # fmt: skip
+
+
+def _middle(daily: Array) -> Array:
+    """The median of each row's days, the mean of the middle two where their number is even."""
+    many = np.nansum(daily, axis=1)
+    running = np.cumsum(daily, axis=1)
+    with np.errstate(invalid="ignore"):
+        low, high = (
+            (running >= (np.floor((many + 1 + more) / 2))[:, None]).argmax(axis=1) for more in (0, 1)
+        )
+    return np.where(many > 0, (low + high) / 2, np.nan)
 
 
 def _only(table: pd.DataFrame, group: Mapping[str, str]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.counting import instruments_of, tabulate, valued
+from ketaoutcomes.counting import instruments_of, tabulate
 from ketaoutcomes.courses import NEVER
 from ketaoutcomes.curve_counts import Stops, blank_where, find_stops, headed, headline, moved
 from ketaoutcomes.definitions.lasting import Lasting, Relapse, lasting
@@ -38,6 +38,8 @@ RESPONDING, RELAPSED, UNSCORED, NEVER_SCORED, RETREATED, CENSORED = range(1, 7)
 BETWEEN = ("", "between", "dated")
 # Clock "sustained": whether the response was there at every score up to the first at least 28 days later.
 SUSTAINED = ("", "sustained", "lost", "unconfirmed", "not_due")
+# Clocks "booster:K" and "off": days waited for the next maintenance dose, and for the next course.
+WAITS = ("", "waiting", "given", "ended", "open")
 # Clock "booster_trend": a person's last interval between maintenance doses beside the first.
 TREND = ("", "longer", "equal", "shorter", "too_few")
 
@@ -64,8 +66,8 @@ def count(p: Patients, by: Sequence[str], criteria: Sequence[str]) -> dict[str, 
             responses = Responses(p, criterion, find_stops(p, rows), course_scores(p, criterion, rows))
             tables["transitions"] += responses.counted(groups, rules)
         doses = MaintenanceDoses(p, rows, instrument, rules.boosters)
-        tables["values"] += [*doses.counted(groups), *time_off(p, groups, rows, instrument)]
-        tables["transitions"].append(doses.trend(groups))
+        waits = [*doses.counted(groups), *time_off(p, groups, rows, instrument)]
+        tables["transitions"] += [*waits, doses.trend(groups)]
     return tables
 
 
@@ -287,20 +289,20 @@ class MaintenanceDoses:
         k = self._many[of_all] + 1
         known = until < NEVER // 2  # without an end of records and without a gap nothing ever ends
         of, number, days = self._given
-        return [
-            self._part(groups, "booster_given", self.rows[of], number, days),
-            self._part(groups, "booster_open", own[~ended & known], k[~ended & known], until[~ended & known]),
-            self._part(groups, "booster_ended", own[ended & known], k[ended & known], until[ended & known]),
-        ]
+        return self._part(
+            groups, np.append(self.rows[of], own[known]), np.append(number, k[known]),
+            np.append(days, until[known]),
+            np.append(np.full(len(of), 2), np.where(ended, 3, 4)[known]),
+        )  # fmt: skip
 
-    def _part(self, groups: Grouping, variable: str, course: Array, number: Array, days: Array) -> Counted:
-        kept = number <= self.most
-        labels = tuple(str(k) for k in range(1, self.most + 1))
-        keys = {
-            "instrument": self.instrument, "variable": variable, "axis": "booster",
-            "point": (number[kept] - 1, labels),
-        }  # fmt: skip
-        return valued(groups, groups.of_course[course[kept]], days[kept], keys)
+    def _part(self, groups: Grouping, course: Array, number: Array, days: Array, way: Array) -> list[Counted]:
+        """One clock for each interval, so that each can be told or hidden on its own."""
+        parts = []
+        for k in range(1, self.most + 1):
+            own = np.flatnonzero(number == k)
+            keys = {"instrument": self.instrument, "clock": f"booster:{k}"}
+            parts.append(waited(self.p, groups, course[own], keys, days[own], way[own]))
+        return parts
 
     def trend(self, groups: Grouping) -> Counted:
         """Each person's last interval beside the first."""
@@ -324,9 +326,17 @@ def time_off(p: Patients, groups: Grouping, rows: Array, instrument: str) -> lis
     back = next_first <= stops.last_day
     until = np.minimum(next_first, stops.last_day)
     off = stops.limited & (stops.uncovered < next_first) & (stops.uncovered <= stops.last_day)
-    keys = {"instrument": instrument, "axis": "off", "point": "course"}
-    parts = []
-    for variable, own in (("off_returned", off & back), ("off_open", off & ~back & (until < NEVER // 2))):
-        days = (until - stops.uncovered)[own]
-        parts.append(valued(groups, groups.of_course[rows[own]], days, {"variable": variable, **keys}))
-    return parts
+    own = np.flatnonzero(off & (until < NEVER // 2))
+    days, way = (until - stops.uncovered)[own], np.where(back, 2, 4)[own]
+    return [waited(p, groups, rows[own], {"instrument": instrument, "clock": "off"}, days, way)]
+
+
+def waited(
+    p: Patients, groups: Grouping, course: Array, keys: dict[str, Any], days: Array, way: Array
+) -> Counted:
+    """Waits of courses, from their first day to how they ended: codes into WAITS."""
+    zero = np.zeros(len(days), dtype=np.int64)
+    return moved(
+        p, groups, np.append(course, course), keys, np.append(zero, days), np.append(zero, zero + 1),
+        np.append(zero + 1, way), WAITS, longest=int(days.max(initial=0)),
+    )  # fmt: skip

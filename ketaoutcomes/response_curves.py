@@ -158,6 +158,13 @@ class Moves:
     earliest: Array  # responses by the day of the last score without one
     length: Array  # how many days (sessions) each group's curve can have
 
+    def __post_init__(self) -> None:
+        """Of a family whose beginning is hidden nothing is known: its other counts are not zero."""
+        hidden = np.isnan(self.started)
+        for name in ("events", "stopped", "censored", "earliest"):
+            daily: Array = getattr(self, name)
+            daily[hidden] = np.nan
+
     @cached_property
     def plan(self) -> dict[str, Any]:
         """The plan's canonical content."""
@@ -176,8 +183,8 @@ class Moves:
     @cached_property
     def method(self) -> list[str]:
         """Whether the competing event was ever seen, so that it has to be allowed for."""
-        never = self.stopped.sum(axis=1) == 0
-        return [KAPLAN_MEIER if one else AALEN_JOHANSEN for one in never]
+        total = self.stopped.sum(axis=1)
+        return [HIDDEN if n != n else KAPLAN_MEIER if n == 0 else AALEN_JOHANSEN for n in total]
 
     @cached_property
     def why(self) -> list[str]:

@@ -18,7 +18,7 @@ from small_cohorts import Rows, plan_for, study_of
 from test_response_curves import part
 
 import ketaoutcomes as ko
-from ketaoutcomes import durability
+from ketaoutcomes import durability, response_curves
 from ketaoutcomes.definitions import DefinitionError
 from ketaoutcomes.definitions.lasting import lasting
 from ketaoutcomes.plan import PlanError
@@ -326,6 +326,19 @@ def test_hidden_counts_stay_hidden():
     assert found.sustained["share"].isna().all()
     assert found.boosters["wait_reason"].eq("hidden").all()
     assert "not known: hidden" in found.sentence()
+
+
+def test_a_protected_tally_tells_nothing_that_was_not_weighed():
+    study = ko.Study(ko.load_sample())
+    tally = study.tally(at="end", criteria=CRITERION, tables=("curves", "durability"))
+    (shown,) = ko.protect([tally])
+    assert shown.transitions["n"].isna().all()
+    found = durability.durability(shown)
+    for table in (found.marks, found.summary, found.sustained, found.boosters, found.trend, found.time_off):
+        assert table["n"].isna().all()
+    curve = response_curves.curve(shown, days=[0, 30])
+    assert curve[["n", "at_risk", "events", "stopped", "censored", "estimate"]].isna().all(axis=None)
+    assert set(curve["why"]) == {"hidden"}
 
 
 def test_one_sentence():
