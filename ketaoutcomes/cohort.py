@@ -13,6 +13,8 @@ from ketaoutcomes.assembly import Doses, Findings, Scores
 from ketaoutcomes.coding import labelled
 from ketaoutcomes.definitions import MISSING
 from ketaoutcomes.frames import Reader
+from ketaoutcomes.monitoring import Monitoring, has_readings
+from ketaoutcomes.monitoring import table as monitoring_table
 from ketaoutcomes.plan import Plan
 from ketaoutcomes.tables import TABLES, empty
 
@@ -46,14 +48,15 @@ class Source:
 class Cohort:
     """De-identified doses, scores and people, checked and sorted; made by `ko.read` or `from_frames`.
 
-    `doses`, `scores`, `people`, `events` and `problems` are tidy tables; their columns are declared in
-    `ketaoutcomes.tables`. Nothing in them is computed from an outcome. `left_out` names files that were
-    refused and left out because the reading was told to keep going.
+    `doses`, `scores`, `people`, `events`, `monitoring` and `problems` are tidy tables; their columns are
+    declared in `ketaoutcomes.tables`. Nothing in them is computed from an outcome. `left_out` names files
+    that were refused and left out because the reading was told to keep going.
     """
 
     patients: NDArray[np.object_]
     dose_records: Doses
     score_records: Mapping[str, Scores]
+    monitoring_records: Monitoring
     people: pd.DataFrame
     events: pd.DataFrame
     problems: pd.DataFrame
@@ -70,6 +73,7 @@ class Cohort:
         scores: pd.DataFrame | None = None,
         people: pd.DataFrame | None = None,
         events: pd.DataFrame | None = None,
+        monitoring: pd.DataFrame | None = None,
         *,
         plan: Plan | None = None,
     ) -> Cohort:
@@ -81,6 +85,8 @@ class Cohort:
         `date`, and `timing` (pre, the default, or post). `people` has one row per patient. With `scores`
         left out, `doses` is read as both. `events` has one row per event: `patient`, `day` or `date`, `kind`
         (encounter, diagnosis, death, ...), and where known `code` and `days`, how long it lasted.
+        `monitoring` has what was recorded while patients were watched after a dose, by `patient` and `day`
+        or `date`; its columns may stand beside the doses.
 
         Raises `InputRefused` naming every fault that forbids reading on.
 
@@ -90,7 +96,9 @@ class Cohort:
         >>> Cohort.from_frames(doses, scores)
         Cohort(1 patient, 2 doses, 2 scores of phq9; day offsets; 0 problems)
         """
-        return assemble(doses, doses if scores is None else scores, people, events, plan=plan or Plan())
+        beside = doses if monitoring is None and has_readings(doses) else monitoring
+        scores = doses if scores is None else scores
+        return assemble(doses, scores, people, events, beside, plan=plan or Plan())
 
     def __repr__(self) -> str:
         counts = [f"{len(s.patient):,} scores of {name}" for name, s in self.score_records.items()]
@@ -131,6 +139,11 @@ class Cohort:
         parts = [self._scores_of(name, s) for name, s in self.score_records.items()]
         return pd.concat(parts, ignore_index=True) if parts else empty("scores")
 
+    @cached_property
+    def monitoring(self) -> pd.DataFrame:
+        """One row per monitored session: readings of the record kept beside the dose, blank: not recorded."""
+        return monitoring_table(self.monitoring_records, self.patients)
+
     def _scores_of(self, instrument: str, s: Scores) -> pd.DataFrame:
         ticks = self.plan.definitions.instrument(instrument).ticks
         return pd.DataFrame(
@@ -155,6 +168,7 @@ def assemble(
     scores: pd.DataFrame,
     people: pd.DataFrame | None = None,
     events: pd.DataFrame | None = None,
+    monitoring: pd.DataFrame | None = None,
     *,
     plan: Plan,
     problems: pd.DataFrame | None = None,
@@ -168,7 +182,8 @@ def assemble(
     """
     found = Findings(parts=[problems] if problems is not None else [])
     frames = {"doses": doses, "scores": scores}
-    frames |= {name: f for name, f in (("people", people), ("events", events)) if f is not None}
+    more = {"people": people, "events": events, "monitoring": monitoring}
+    frames |= {name: frame for name, frame in more.items() if frame is not None}
     _check_columns(frames, found)
     _stop_if_refused(found)
     reader = Reader(frames, plan, found)

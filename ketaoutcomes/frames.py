@@ -22,6 +22,7 @@ from ketaoutcomes.assembly import (
     whole_numbers,
 )
 from ketaoutcomes.coding import PIECE, labelled, look_up, recode, sift, text_codes
+from ketaoutcomes.monitoring import Monitoring, no_records, read_monitoring
 from ketaoutcomes.tables import empty
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Reader:
         return {
             "dose_records": doses,
             "score_records": scores,
+            "monitoring_records": self._monitoring(origin, doses),
             "people": people,
             "events": self._events(origin),
             "dates": "dates" if "start_date" in people else "offsets",
@@ -307,6 +309,13 @@ class Reader:
         )
         kept = replace(timed, position=position).only(look_up(record, position))
         return one_per_moment(part, instrument.id, kept.position, kept.patient, kept.day, scored, self.found)
+
+    def _monitoring(self, origin: Array, doses: Doses) -> Monitoring:
+        if "monitoring" not in self.frames:
+            return no_records()
+        rows = self._relative(self.rows["monitoring"], origin)
+        frame = self.frames["monitoring"]
+        return read_monitoring(frame, rows.position, rows.patient, rows.day, doses, self.found)
 
     def _people(self, origin: Array) -> pd.DataFrame:
         table: dict[str, Any] = {"patient": self.patients}

@@ -29,6 +29,7 @@ from ketaoutcomes.courses import (
 )
 from ketaoutcomes.definitions import MISSING
 from ketaoutcomes.derived import band_codes, band_instrument, entry_codes, entry_series
+from ketaoutcomes.monitoring import Monitoring
 from ketaoutcomes.outcomes import Judged, judged
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.windows import Block
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from ketaoutcomes.cohort import Cohort
 
 Array = Any
-Records = TypeVar("Records", Doses, Scores)
+Records = TypeVar("Records", Doses, Scores, Monitoring)
 BLOCK = 20_000  # patients counted at a time: few enough that their windows stay in the processor's cache
 COURSE_COLUMNS = ("protocol", "route", "unit", "site", "start_quarter")
 BLANK_LABEL = "(missing)"
@@ -212,6 +213,11 @@ class Patients:
     def doses(self) -> Doses:
         """The block's doses."""
         return self._own(self.setting.cohort.dose_records)
+
+    @cached_property
+    def monitoring(self) -> Monitoring:
+        """The block's monitoring records."""
+        return self._own(self.setting.cohort.monitoring_records)
 
     def _own(self, whole: Records) -> Records:
         """The block's part of sorted records, its patients numbered from 0."""

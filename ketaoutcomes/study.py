@@ -18,6 +18,7 @@ from ketaoutcomes import (
     response_curves,
     results,
     row_tables,
+    safety_counts,
     strata,
     worklist,
 )
@@ -38,6 +39,7 @@ from ketaoutcomes.patients import DOSE_UNIT, Patients, Setting, settle
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.plan.sections import ORDINALS
 from ketaoutcomes.results import as_tuple
+from ketaoutcomes.safety_verbs import SafetyVerbs
 from ketaoutcomes.sensitivity_verbs import SensitivityVerbs
 from ketaoutcomes.table_verbs import TableVerbs
 from ketaoutcomes.tables import TABLES
@@ -52,7 +54,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Study(ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs, SensitivityVerbs, TableVerbs):
+class Study(
+    ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs, SensitivityVerbs, TableVerbs, SafetyVerbs
+):
     """A cohort judged by a plan as of a day.
 
     `as_of` is a date ("2026-10-31"), a month ("2026-10": its last day) or None: the last date on record.
@@ -192,7 +196,7 @@ class Study(ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs, SensitivityV
         With "change", change beyond error on every instrument of the criteria, by
         published numbers unless `change` names others (options of `change_rules.settle_rules`); with
         "joint", every two criteria of different instruments; with "strata", what imputation needs, under
-        kind `imputation`.
+        kind `imputation`. With "safety", side effects and who got worse.
         """
         axes = self._axes(at)
         names = self._criteria(criteria)
@@ -405,6 +409,8 @@ def _counts(p: Patients, request: Request, basis: str) -> Iterator[Mapping[str, 
         yield strata.count(p, request.by, request.axes, request.criteria)
     if "durability" in request.tables:
         yield durability_counts.count(p, request.by, request.criteria)
+    if "safety" in request.tables:
+        yield safety_counts.count(p, request.by, request.axes)
 
 
 def _groupable(by: tuple[str, ...]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from ketaoutcomes.disclosure.facts import SCHEDULED, Fact, Margin
 from ketaoutcomes.disclosure.links import Links, Logic, links
+from ketaoutcomes.disclosure.safety import is_safety
 from ketaoutcomes.disclosure.sums import Sums, all_sums
 
 Array = Any
@@ -146,6 +147,7 @@ def _ranked(margin: Margin, web: Web, criteria: Sequence[str]) -> list[int]:
         axis = _AXES.index(fact.axis) if fact.axis in _AXES else len(_AXES)
         known = (web.totals[:, at] >= 0).any()
         return (
+            is_safety(fact),  # what the report shows without them stays as it was
             not known,
             kind > 1,
             role[fact.role],
@@ -346,7 +348,8 @@ def _last_sessions(margins: Sequence[Margin], rules: Logic, largest_small: int) 
     for margin in margins:
         for other, of in margin.parents:
             for above, row in other.row.items():
-                ever = above.role in ("assessed", "met") and (above.kind, above.axis) == ("ever", "end")
+                ever = above.role in ("assessed", "met") and above.kind == "ever"
+                ever &= above.axis == "end" or is_safety(above)
                 if ever or above.role == "any_score":
                     within = _by_session(margin, above, rules)
                     for p in np.unique(of) if len(within) else ():
@@ -358,9 +361,12 @@ def _by_session(margin: Margin, above: Fact, rules: Logic) -> Array:
     def inside(fact: Fact) -> bool:
         if fact.axis != "session" or fact.instrument != above.instrument:
             return False
+        if is_safety(above) and fact.criterion != above.criterion:
+            return False
         if above.role in ("assessed", "any_score"):
             return fact.role in ("assessed", "met")
-        return fact.role == "met" and (fact.criterion, above.criterion) in rules.implies
+        implied = (fact.criterion, above.criterion) in rules.implies or is_safety(above)
+        return fact.role == "met" and implied
 
     rows = {at for fact, at in margin.row.items() if inside(fact)}
     return np.array(sorted(rows), dtype=np.int64)

@@ -250,6 +250,9 @@ def _outside(layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere) -> Ite
     elif layer.kind == "worse":
         scored = layer.held(lambda key: key[2] in ("worse", "not_worse"))
         yield scored - elsewhere.scored
+    elif layer.kind == "safety_item" and layer.point == "last":
+        yield layer.held(lambda key: key[2] in ("none", "some")) - elsewhere.asked
+        yield layer.held(lambda key: key[2] == "some") - elsewhere.some
 
 
 def _rows(tally: Tally, chosen: Sequence[Layer]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketaoutcomes.definitions import met
+from ketaoutcomes.disclosure.safety import nested
 
 if TYPE_CHECKING:
     from ketaoutcomes.disclosure.facts import Fact
@@ -160,6 +161,7 @@ def links(facts: Sequence[Fact], rules: Logic) -> Links:
     pair |= same & _at_a_session(c)
     now, ever = _judged(c, _implied(facts, rules))
     pair |= same & now
+    pair |= nested(facts)
     rest = same & ever & ~pair
     pair, rest = pair | pair.T, rest | rest.T
     np.fill_diagonal(pair, False)

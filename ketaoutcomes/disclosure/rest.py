@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ketaoutcomes.disclosure.safety import shown_answers
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -22,7 +24,8 @@ Array = Any
 class Elsewhere:
     """What the rest of the report shows of the same people: those eligible, due, scored and met.
 
-    `met_by` gives numbers that had met with the first day on which they may all have done so.
+    `met_by` gives numbers that had met with the first day on which they may all have done so; `asked` and
+    `some` those asked again about the safety item, and who then answered with more than none.
     """
 
     eligible: float
@@ -31,10 +34,12 @@ class Elsewhere:
     scored: Array
     met: Array
     met_by: tuple[tuple[int, Array], ...]
+    asked: Array
+    some: Array
 
 
 _NONE = np.zeros(0)
-NOWHERE = Elsewhere(np.nan, np.nan, _NONE, _NONE, _NONE, ())
+NOWHERE = Elsewhere(np.nan, np.nan, _NONE, _NONE, _NONE, (), _NONE, _NONE)
 Rest = Callable[[str], Elsewhere | None]
 
 
@@ -75,7 +80,8 @@ def shown_elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
             elif axis == "week" and not by:
                 met_by += _by_week(table, tally)
     due, scored, met = (np.unique(np.concatenate([*parts, np.array([])])) for parts in found.values())
-    return Elsewhere(flow["eligible"], flow["due"], due, scored, met, tuple(met_by))
+    asked, some = shown_answers(others, instrument)
+    return Elsewhere(flow["eligible"], flow["due"], due, scored, met, tuple(met_by), asked, some)
 
 
 def _by_week(table: pd.DataFrame, tally: Tally) -> list[tuple[int, Array]]:

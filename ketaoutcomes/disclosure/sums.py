@@ -16,6 +16,7 @@ import numpy as np
 
 from ketaoutcomes.disclosure.facts import Fact, Margin
 from ketaoutcomes.disclosure.links import NOW, Logic, countable
+from ketaoutcomes.disclosure.safety import answer_sums
 
 Array = Any
 
@@ -65,6 +66,8 @@ def all_sums(margin: Margin, rules: Logic, needs: Array) -> Sums:
     """Every sum among the facts of a grouping; `needs` holds the row of the people due of each fact."""
     sums = _Collected()
     for rows, signs in _judged(margin, rules, needs):
+        sums.add(rows, signs)
+    for rows, signs in answer_sums(margin, countable):
         sums.add(rows, signs)
     for rows in _again(margin):
         sums.add(rows, [1, 1, -1])

@@ -114,9 +114,11 @@ def _take_in(named: Mapping[str, Path], plan: Plan, allow_empty: bool) -> Intake
     frames = {table: _joined(parts) for table, parts in run.frames.items()}
     _check_tables(run, frames)
     run.found.stop_if_refused()
-    people, events = (frames[name] if len(run.frames[name]) else None for name in ("people", "events"))
+    people, events, monitoring = (
+        frames[name] if run.frames[name] else None for name in ("people", "events", "monitoring")
+    )
     cohort = assemble(
-        frames["doses"], frames["scores"], people, events,
+        frames["doses"], frames["scores"], people, events, monitoring,
         plan=run.plan, problems=run.found.problems(), ledger=run.found.ledger(), sources=tuple(run.sources),
     )  # fmt: skip
     return Intake(cohort, tuple(run.found.notes), {name: _column_use(run, name) for name in run.layouts})

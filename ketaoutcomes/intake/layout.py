@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ketaoutcomes.intake.findings import Findings, Stop, listed
 from ketaoutcomes.intake.header import Header, normal
+from ketaoutcomes.monitoring import READINGS
 from ketaoutcomes.plan import Field, TableMap
 from ketaoutcomes.plan.columns import NAMES
 
@@ -44,6 +45,7 @@ INHERITED = {
     "scores": ("day", "date", "session", "timing"),
     "people": (),
     "events": ("day", "date"),
+    "monitoring": ("day", "date"),
 }
 
 
@@ -260,6 +262,8 @@ def _makes(table: str, fields: Mapping[str, Given], plan: Plan) -> bool:
         return bool(instruments_in(fields, plan)) or is_long(fields, plan)
     if table == "events":
         return "kind" in fields
+    if table == "monitoring":
+        return bool({"day", "date"} & set(fields)) and any(name in fields for name in READINGS)
     covariates = set(plan.columns.covariates)
     return any(name in fields for name in (*PEOPLE_ONLY, "site", "weight_kg")) or bool(
         covariates & set(fields)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 
 from ketaoutcomes.coding import clean_text
+from ketaoutcomes.monitoring import WORDS
 
 NONE = ""
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
@@ -71,6 +72,16 @@ def whole(text: str, decimal: str = ".") -> tuple[float, str]:
     if rule or value == int(value):
         return value, rule
     return float("nan"), "D11"
+
+
+def yes_no(text: str) -> tuple[float, str]:
+    """1 for yes, 0 for no, as words or numbers.
+
+    >>> yes_no("Yes"), yes_no("0"), yes_no("mild")
+    ((1.0, ''), (0.0, ''), (nan, 'D21'))
+    """
+    said = WORDS.get(text.casefold())
+    return (float("nan"), "D21") if said is None else (float(said), NONE)
 
 
 def answer(text: str, labels: Mapping[str, int], decimal: str = ".") -> tuple[float, str, bool]:

@@ -1,4 +1,4 @@
-"""A file's rows to typed frames of doses, scores, people and events, one view at a time."""
+"""A file's rows to typed frames of doses, scores, monitoring, people and events, one view at a time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ketaoutcomes.intake.doses import read_doses
 from ketaoutcomes.intake.layout import is_long
 from ketaoutcomes.intake.people import read_events, read_people
+from ketaoutcomes.intake.readings import read_readings
 from ketaoutcomes.intake.scores import read_long, read_wide
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def read_view(rows: Rows) -> dict[str, pd.DataFrame]:
         made["scores"] = read_long(rows) if is_long(rows.fields, rows.plan) else read_wide(rows)
     if "people" in tables and (people := read_people(rows, beside_doses="doses" in made)) is not None:
         made["people"] = people
+    if "monitoring" in tables:
+        made["monitoring"] = read_readings(rows)
     if "events" in tables:
         made["events"] = read_events(rows)
     if rows.view.constant_day:

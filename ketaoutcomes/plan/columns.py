@@ -29,6 +29,7 @@ from ketaoutcomes.plan.keys import (
     texts,
     whole,
 )
+from ketaoutcomes.tables import TABLES
 
 NAMES = {
     "doses": (
@@ -41,6 +42,7 @@ NAMES = {
         "start_date", "cut_day", "cut_date", "observed_from",
     ),
     "events": ("patient", "day", "date", "kind", "code", "days", "until_day", "until_date"),
+    "monitoring": ("patient", "day", "date", *TABLES["monitoring"].names[2:]),
 }  # fmt: skip
 """The columns each input table may have, beside instruments' totals and items, and covariates."""
 
@@ -242,6 +244,7 @@ class Columns(
     scores: tuple[TableMap, ...] = key((), _tables_reader(), "[[columns.scores]]: the same")
     people: tuple[TableMap, ...] = key((), _tables_reader(), "[[columns.people]]: the same")
     events: tuple[TableMap, ...] = key((), _tables_reader(), "[[columns.events]]: the same")
+    monitoring: tuple[TableMap, ...] = key((), _tables_reader(), "[[columns.monitoring]]: the same")
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Self:
@@ -302,6 +305,7 @@ class Columns(
             "scores": {*NAMES["scores"]},
             "people": people,
             "events": {*NAMES["events"]},
+            "monitoring": {*NAMES["monitoring"]},
         }
         for where, fields in self._every_table(place):
             table = str(where.path[1]) if where.path[1:] else "columns"

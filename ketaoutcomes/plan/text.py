@@ -32,7 +32,7 @@ _COLUMNS = """\
 
 _TABLES = """\
 # [[columns.doses]]           # one file read as several tables: columns as above, patient inherited
-# file = "scores*.csv"        # only these files; also [[columns.scores]], .people, .events
+# file = "scores*.csv"        # only these files; also [[columns.scores]], .people, .events, .monitoring
 """
 
 

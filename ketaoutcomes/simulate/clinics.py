@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.monitoring import READINGS, YES_NO
 from ketaoutcomes.simulate.answers import BLANK, leave_blank, same_verdict, spread, with_last
 from ketaoutcomes.simulate.draws import Draws
 from ketaoutcomes.simulate.expected import expected_rates
 from ketaoutcomes.simulate.planting import ARMS, HABITS, NEVER, VISIT_ARMS, Habits, HomeArm
 from ketaoutcomes.simulate.series import Series, home_series, not_sunday, visit_series
+from ketaoutcomes.simulate.watching import watched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +39,7 @@ PERSON = (
     "prior_ketamine", "benzodiazepine", "lamotrigine",
 )  # fmt: skip
 COVARIATES = ("sex", "age_band", "prior_ketamine", "benzodiazepine", "lamotrigine")
-COLUMNS = ("patient", "date", "site", "route", "dose", "unit", *PERSON, *PHQ9, *PCL5, "gad7")
+COLUMNS = ("patient", "date", "site", "route", "dose", "unit", *PERSON, *PHQ9, *PCL5, "gad7", *READINGS)
 
 NO_SCORE, NO_BASELINE, BELOW_GATE, ELIGIBLE = range(4)
 
@@ -70,9 +72,9 @@ class Simulated:
     planted: pd.DataFrame
 
     def frames(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-        """Doses, scores (wide) and people, as `ko.Cohort.from_frames` takes them."""
+        """Doses with what was recorded after them, scores (wide), people: as `Cohort.from_frames` takes."""
         dosed = self.sessions["dose"].notna()
-        doses = self.sessions.loc[dosed, ["patient", "date", "dose", "unit", "route", "site"]]
+        doses = self.sessions.loc[dosed, ["patient", "date", "dose", "unit", "route", "site", *READINGS]]
         filled = self.sessions[[*PHQ9, *PCL5, "gad7"]].notna().any(axis=1)
         scores = self.sessions.loc[filled, ["patient", "date", *PHQ9, *PCL5, "gad7"]]
         people = self.sessions.drop_duplicates("patient")[["patient", "site", *PERSON]]
@@ -123,7 +125,8 @@ def clinic(patients: int = 1200, seed: int = 2026, *, habits: Habits = HABITS) -
     courses = _with_people(series.courses, people)
     doses = series.doses.assign(person=courses["person"].to_numpy()[series.doses["course"]])
     answers = _answers(series.asks, courses, people, habits, Draws(seed, "answers"), Draws(seed, "item 9"))
-    sessions = _sessions(doses, answers, people)
+    readings = watched(doses, habits, Draws(seed, "watching"))
+    sessions = _sessions(doses, answers, readings, people)
     truth = _truth(courses, people)
     return Simulated(sessions, truth, expected_rates(truth, habits))
 
@@ -331,9 +334,12 @@ def _pcl5_forms(
     return np.where(asked[:, None], answers, np.int8(BLANK))
 
 
-def _sessions(doses: pd.DataFrame, answers: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
+def _sessions(
+    doses: pd.DataFrame, answers: pd.DataFrame, readings: pd.DataFrame, people: pd.DataFrame
+) -> pd.DataFrame:
     """One row per person and day on which there was a dose, a form or both, in the order of the calendar."""
     rows = doses.drop(columns="course").merge(answers, on=["person", "day"], how="outer", validate="1:1")
+    rows = rows.merge(readings, on=["person", "day"], how="left", validate="1:1")
     rows = rows.sort_values(["day", "person"], ignore_index=True)
     mine = people.loc[rows["person"]].reset_index(drop=True)
     unit = np.array([arm.unit for arm in ARMS])[mine["arm"]]
@@ -359,7 +365,10 @@ def _sessions(doses: pd.DataFrame, answers: pd.DataFrame, people: pd.DataFrame) 
     }
     scores = rows[[*PHQ9, *PCL5, "gad7"]]
     filled = scores.where(scores != BLANK).astype("Int8")
-    return pd.concat([pd.DataFrame(table), filled], axis=1)[list(COLUMNS)]
+    seen = rows[list(READINGS)]
+    kept = seen.where(seen != BLANK).astype("Int16")
+    told = {name: kept[name].map({0: "no", 1: "yes"}) for name in YES_NO}
+    return pd.concat([pd.DataFrame(table), filled, kept.assign(**told)], axis=1)[list(COLUMNS)]
 
 
 def _truth(courses: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:

@@ -163,6 +163,16 @@ class Habits:
     pcl5_with: float = 0.85
     pcl5_without: float = 0.25
     pcl5_lag: tuple[float, float] = (0.6, 0.4)
+    # While watched after a dose in the clinic: what is recorded, and of how many sessions.
+    watched: float = 0.94
+    dissociates: tuple[float, float] = (0.70, 0.20)  # chance at the first session, and the floor it fades to
+    dissociation_stays: float = 0.80  # of what is above the floor, kept from one session to the next
+    sedated: float = 0.30
+    sick: float = 0.14
+    surges: float = 0.06  # a rise beyond the ordinary one, to 40 systolic or 25 diastolic in most
+    serious: float = 0.0012
+    cadss_asked: float = 0.5
+    no_last_reading: float = 0.08
     item9: float = 0.35  # how far the self-harm item leans towards low answers
 
 
