@@ -25,20 +25,43 @@ TOGETHER = "together"
 SITUATION = "situation"
 """Kind of the partition of mature courses by where they stood on the last calendar day."""
 
-KINDS = (TOGETHER, SITUATION, "occupation", "worse", "safety_item")
+WHOLE_TRIAL = "at_trial"
+"""Kind of the partition of mature courses by what the first score after a whole trial says of a response."""
+
+UNSETTLED = "unsettled"
+"""Kind of the partition of mature courses into those open, those without a score to judge by, the rest."""
+
+LAST_KNOWN = "last_known"
+"""Kind of the partition of everyone due by what is known of them without an end score."""
+
+KINDS = (
+    TOGETHER, SITUATION, "occupation", "worse", "safety_item", "mature_calendar", WHOLE_TRIAL,
+    "judged", "overdue", UNSETTLED, LAST_KNOWN,
+)  # fmt: skip
+NO_RESPONSE = "no_response"
+OPEN = ("open", "unassessed", "settled")
+UNSCORED = ("carried_met", "carried_not_met", "missing")
+KNOWN = ("scored", *UNSCORED)
 KEYS = ("instrument", "criterion", "kind", "axis", "point", "given", "state")
 JOIN, APART = "+", "|"
 _BOTH = [(situation, status) for situation in SITUATIONS for status in GROUP_OF]
 _GROUPED = {f"{situation}|{status}": f"{situation}|{GROUP_OF[status]}" for situation, status in _BOTH}
 _STOOD = {f"{situation}|{status}": situation for situation, status in _BOTH}
+_OPEN = {"titrating": OPEN[0], "accruing": OPEN[0], "unassessed": OPEN[1]}
+_UNSETTLED = {
+    f"{situation}|{status}": _OPEN.get(status, OPEN[2]) if situation in SITUATIONS[2:] else OPEN[2]
+    for situation, status in _BOTH
+}
+_RESPONDED = {key for key, both in _GROUPED.items() if both.partition(APART)[2].startswith("responded")}
 _YOUNGER = {status: f"|{group}" for status, group in GROUP_OF.items()}
 
 
 def cells(tally: Tally) -> pd.DataFrame:
     """The cells of a Tally of good time, as rows of its points; `n` is NaN where hidden.
 
-    Kinds: `together` (point mature or younger), `situation`, `occupation` (mature courses by day), `worse`
-    and `safety_item` (everyone due). Empty where the Tally holds no good time.
+    Kinds: `together` (point mature or younger); of mature courses `situation`, `at_trial`, `judged`,
+    `overdue`, `unsettled` and, by day, `occupation` and `mature_calendar`; of everyone due `worse`,
+    `safety_item` and, in a protected Tally, `last_known`. Empty where the Tally holds no good time.
     """
     own = tally.points[tally.points["criterion"].str.startswith("good_time:")]
     if tally.protected is not None:
@@ -46,15 +69,33 @@ def cells(tally: Tally) -> pd.DataFrame:
     keys = [*KEYS, *(name for name in tally.header.by if name not in KEYS)]
     younger = own[(own["kind"] == "status") & (own["point"] == PERIODS[1])]
     mature = own[own["kind"] == "day60"]
+    unresponded = mature[~mature["state"].isin(_RESPONDED)]
     grouped = [
         mature.assign(kind=TOGETHER, axis="good_time", state=mature["state"].map(_GROUPED)),
         younger.assign(kind=TOGETHER, state=younger["state"].map(_YOUNGER)),
         mature.assign(kind=SITUATION, axis="day", point="last", state=mature["state"].map(_STOOD)),
+        own[(own["kind"] == "at_full_trial") & (own["point"] == PERIODS[0])].assign(kind=WHOLE_TRIAL),
+        unresponded.assign(kind=WHOLE_TRIAL, axis="good_time", state=NO_RESPONSE),
+        mature.assign(kind=UNSETTLED, axis="good_time", state=mature["state"].map(_UNSETTLED)),
         own[own["kind"].isin(KINDS)],
     ]
     table = pd.concat([part for part in grouped if len(part)] or [own.iloc[:0]], ignore_index=True)
     found: pd.DataFrame = table.groupby(keys, sort=True)["n"].sum().reset_index()
     return found
+
+
+def last_known(points: pd.DataFrame, criterion: str) -> dict[str, int]:
+    """Everyone due by their state at the end of the series, from the points of a raw Tally: `KNOWN` cells.
+
+    Empty where no course has an end. `carried_met` is an unscored course whose last score met the criterion.
+    """
+    own = points[
+        (points["criterion"] == criterion) & (points["kind"] == "current") & (points["axis"] == "end")
+    ]
+    n = own.groupby("state")["n"].sum()
+    found = {state: int(n.get(state, 0)) for state in UNSCORED}
+    scored = int(n.get("met", 0)) + int(n.get("not_met", 0))
+    return {"scored": scored, **found} if scored or any(found.values()) else {}
 
 
 def counted(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Array = Any
 PERIODS = ("mature", "younger")
 SITUATIONS = ("responded", "unjudged", "not_reached", "some_good", "trial_complete")
-OVERDUE = ("not_overdue", "overdue", "overdue_responded")
+OVERDUE = ("not_overdue", "overdue", "overdue_responded", "unjudged")
 # States of the clock from the first dose; the last two are ways to leave it. "" is before the start.
 STATES = (
     "",
@@ -111,10 +111,7 @@ class _Counter:
         keys = {"unit": "course", "instrument": self.instrument}
         step = {"step": f"good_time:{self.criterion}", "reason": (self.g.reason.astype(np.int64), REASONS)}
         judged = self.g.judged
-        late = overdue(self.g, self.p.plan.good_time.overdue_days)
-        # Whoever responds below the level has no need to climb further: overdue, but told apart.
-        late_or_not = np.where(late, 1 + self.g.responded, 0)[judged]
-        delay = {"step": "good_time_overdue", "reason": (late_or_not, OVERDUE)}
+        delay = {"step": "good_time_overdue", "reason": (self._overdue()[judged], OVERDUE)}
         return [
             tabulate("flow", self.groups, self.group, keys | step),
             tabulate("flow", self.groups, self.group[judged], keys | delay),
@@ -136,13 +133,30 @@ class _Counter:
         }  # fmt: skip
         parts.append(tabulate("points", self.groups, self.group[own], again))
         for day in self.p.plan.good_time.calendar_days:
-            verdict = (g.verdicts(day).astype(np.int64), VERDICTS)
-            answer = keys | {"kind": "calendar", "axis": "day", "point": str(day), "state": verdict}
-            parts.append(tabulate("points", self.groups, self.group, answer))
+            verdict = g.verdicts(day).astype(np.int64)
+            answer = keys | {"axis": "day", "point": str(day)}
+            everyone = answer | {"kind": "calendar", "state": (verdict, VERDICTS)}
+            of_mature = answer | {"kind": "mature_calendar", "state": (verdict[mature], VERDICTS)}
+            parts.append(tabulate("points", self.groups, self.group, everyone))
+            parts.append(tabulate("points", self.groups, self.group[mature], of_mature))
+        parts += [
+            tabulate("points", self.groups, self.group[mature], keys | {
+                "kind": kind, "axis": "good_time", "point": PERIODS[0], "state": (state[mature], names),
+            })
+            for kind, state, names in (("judged", g.reason, REASONS), ("overdue", self._overdue(), OVERDUE))
+        ]  # fmt: skip
         both = self._situation()[mature] * len(STATUSES) + g.status[mature]
         names = tuple(f"{situation}|{status}" for situation in SITUATIONS for status in STATUSES)
         stood = keys | {"kind": "day60", "axis": "day60", "point": "mature", "state": (both, names)}
         return [*parts, tabulate("points", self.groups, self.group[mature], stood)]
+
+    def _overdue(self) -> NDArray[np.int64]:
+        """Whether each course is late in reaching its level: codes into OVERDUE.
+
+        Whoever responds below the level has no need to climb further: overdue, but told apart.
+        """
+        late = overdue(self.g, self.p.plan.good_time.overdue_days)
+        return np.where(self.g.judged, np.where(late, 1 + self.g.responded, 0), 3)
 
     def _situation(self) -> NDArray[np.int64]:
         """Where each course stood on the last calendar day: codes into SITUATIONS."""

@@ -401,6 +401,15 @@ def median(tally: Tally, variable: str) -> pd.DataFrame:
     return table[[*tally.header.by, "instrument", "axis", "point", "n", "median"]]
 
 
+def sums(tally: Tally, variable: str) -> pd.DataFrame:
+    """The sum of a counted variable by group, instrument, axis and point, in its own unit; NaN where hidden.
+
+    Columns: the grouping, instrument, axis, point, sum.
+    """
+    table: pd.DataFrame = moments(tally, variable)
+    return table[[*tally.header.by, "instrument", "axis", "point", "sum"]]
+
+
 def timing(tally: Tally) -> pd.DataFrame:
     """Days from dose to the score judged, by session: how long after the dose patients were asked.
 

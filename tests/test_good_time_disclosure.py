@@ -19,13 +19,14 @@ from scipy.sparse import csr_matrix, vstack
 
 import ketaoutcomes as ko
 from ketaoutcomes.disclosure import LARGEST_SMALL, DisclosureError, protect
-from ketaoutcomes.good_time_cells import APART, JOIN, TOGETHER, cells, counted, mature, younger
+from ketaoutcomes.good_time_cells import APART, JOIN, LAST_KNOWN, TOGETHER, cells, counted, mature, younger
 from ketaoutcomes.plan import Plan
 from ketaoutcomes.tallies import KEYS, Tally, typed
 
 CRITERION = "phq9_response50"
 NAME = f"good_time:{CRITERION}"
 DAYS = ("30", "60", "180")
+Extra = tuple[tuple[str, str, str], ...]  # kind, point and state of one more thing told of a course
 STATUS = {
     "responded_before": "responded_before", "responded_after": "responded_1", "trial_complete": "full_trial",
     "stopped_short": "stopped_early", "not_evaluable": "unassessed",
@@ -97,11 +98,46 @@ def younger_exits(group: str) -> list[Exit]:
     return [(way, day) for way in ways for days in EXIT_DAYS[:3] for day in days]
 
 
+def told(situation: str, group: str, states: tuple[str, ...], *, scored: bool) -> Iterator[Extra]:
+    """What else may be told of a mature course: verdicts, whether it is judged, delay, a later score."""
+    judged = situation != "unjudged" and "responded_unjudged" not in states and group != "not_evaluable"
+    judged |= situation not in ("unjudged", "responded")
+    responded, reached = group.startswith("responded"), {"adequate", "dipped", "responded_after"} & {*states}
+    reached |= {situation} & {"some_good", "trial_complete"} | {group} & {"responded_after", "trial_complete"}
+    verdicts = [
+        ["responded"] if state.startswith("responded") else ["not_responded", "not_assessed"][not scored :]
+        for state in states[:2]
+    ]
+    trial = ["present", "absent", "no_score"] if judged and responded else [""]
+    for verdict, later, late in itertools.product(itertools.product(*verdicts), trial, (False, True)):
+        if late and (not judged or reached or later in ("present", "absent") or group == "trial_complete"):
+            continue
+        delay = "overdue_responded" if responded else "overdue"
+        yield (
+            *(("mature_calendar", day, one) for day, one in zip(DAYS, verdict, strict=False)),
+            *((("at_full_trial", "mature", later),) if later else ()),
+            ("judged", "mature", "judged" if judged else "no_amount"),
+            ("overdue", "mature", "unjudged" if not judged else delay if late else "not_overdue"),
+        )
+
+
 def person(
-    site: str, group: str, worse: str | None, out: Exit, *, met: bool,
+    site: str,
+    group: str,
+    worse: str | None,
+    out: Exit | None,
+    *,
+    met: bool,
     whole: tuple[str, tuple[str, ...]] | None,
-) -> tuple[Cell, ...]:  # fmt: skip
-    """The cells of one type of person; `whole` is the situation and the states of a mature course."""
+    extra: Extra = (),
+    unscored: str = "",
+    status: str = "",
+) -> tuple[Cell, ...]:
+    """The cells of one type of person; `whole` is the situation and the states of a mature course.
+
+    `unscored` is the state at the end of a course without an end score, `status` a finer one of its group.
+    Without `out` no daily moves are counted.
+    """
     found: list[Cell] = []
 
     def point(kind: str, axis: str, at: str, state: str) -> None:
@@ -116,15 +152,19 @@ def person(
         (3, "flow", ("course", "phq9", "due", due, site)),
     ]  # fmt: skip
     state = "not_due" if worse is None else "met" if met else "missing" if worse == "no_score" else "not_met"
+    state = unscored or state
     found.append((0, "points", ("phq9", CRITERION, "current", "end", "end", "no", state)))
     found.append((3, "points", ("phq9", CRITERION, "current", "end", "end", "no", state, site)))
-    moves = [("0", "", "titrating"), *([(out[1], "titrating", out[0])] if out[0] else [])]
+    moves = [("0", "", "titrating"), *([(out[1], "titrating", out[0])] if out[0] else [])] if out else []
     for day, source, target in moves:
         key = ("phq9", CRITERION, "first_dose", day, source, target)
         found += [(1, "transitions", key), (2, "transitions", (*key, site))]
-    point("status", "good_time", "mature" if whole else "younger", STATUS[group])
+    status = status or STATUS[group]
+    point("status", "good_time", "mature" if whole else "younger", status)
+    for kind, at, one in extra:
+        point(kind, "day" if at.isdigit() else "good_time", at, one)
     if whole:
-        point("day60", "day60", "mature", f"{whole[0]}|{STATUS[group]}")
+        point("day60", "day60", "mature", f"{whole[0]}|{status}")
         for day, at in zip(DAYS, whole[1], strict=True):
             point("occupation", "day", day, at)
     if worse:
@@ -151,12 +191,23 @@ class GoodTime(Scenario):
             for row in cells(protected[which]).itertuples(index=False):
                 if not np.isnan(row.n):
                     members = [i for i in own if _within(self.cells[i][2], row, which == 2)]
+                    if row.kind == LAST_KNOWN:
+                        members = [i for i, cell in enumerate(self.cells) if _at_the_end(cell, row.state)]
                     rows.append(csr_matrix(table[members].any(axis=0).astype(float)))
                     told.append(np.array([row.n]))
         return csr_matrix(vstack(rows)), np.concatenate(told)
 
 
-GROUP = {status: group for group, status in STATUS.items()}
+def _at_the_end(cell: Cell, shown: str) -> bool:
+    """Whether a cell of the first Tally is of those of whom this is known at the end."""
+    scored = {"met", "not_met"} if "scored" in shown.split(JOIN) else set()
+    return cell[:2] == (0, "points") and cell[2][6] in {*shown.split(JOIN), *scored}
+
+
+GROUP = {status: group for group, status in STATUS.items()} | dict.fromkeys(
+    ("accruing", "no_level"), "not_evaluable"
+)
+OPEN = {"accruing": "open", "unassessed": "unassessed"}
 
 
 def _within(key: tuple[str, ...], row: object, by_site: bool) -> bool:
@@ -175,7 +226,22 @@ def _within(key: tuple[str, ...], row: object, by_site: bool) -> bool:
         return stood in situations.split(JOIN) and GROUP[status] in groups.split(JOIN)
     if row.kind == "situation":  # type: ignore[attr-defined]
         return kind == "day60" and state.partition("|")[0] in shown.split(JOIN)
+    if row.kind in ("at_trial", "unsettled"):  # type: ignore[attr-defined]
+        return _of_trial(kind, state, row.kind, shown.split(JOIN))  # type: ignore[attr-defined]
     return (kind, point) == (row.kind, row.point) and state in shown.split(JOIN)  # type: ignore[attr-defined]
+
+
+def _of_trial(kind: str, state: str, wanted: str, shown: list[str]) -> bool:
+    """Whether a raw cell is among those with a later score, or among those still open, as shown."""
+    if wanted == "at_trial" and kind == "at_full_trial":
+        return state in shown
+    if kind != "day60":
+        return False
+    stood, _, status = state.partition("|")
+    if wanted == "at_trial":
+        return "no_response" in shown and not GROUP[status].startswith("responded")
+    waits = stood not in ("responded", "unjudged")
+    return (OPEN.get(status, "settled") if waits else "settled") in shown
 
 
 @cache
@@ -208,8 +274,52 @@ def scenario() -> GoodTime:
     return GoodTime("good time", shapes, (CRITERION,), ("current",), tuple(types))
 
 
+@cache
+def fuller(*, moves: bool = False) -> GoodTime:
+    """One site, and everything that is told of a course; with `moves` also on which day it left."""
+    shapes = (
+        Shape((), ("end",)),
+        Shape((), ("end",)),
+        Shape(("site",), ("end",)),
+        Shape(("site",), ("end",)),
+    )
+    types = []
+    for situation, group, states, left in sorted(
+        {(*one[:3], one[3] if moves else None) for one in histories()}
+    ):
+        may = group.startswith("responded") or any(s.startswith("responded") for s in states)
+        may |= situation == "responded"
+        for worse in ("not_worse",) if may or group == "trial_complete" else ("not_worse", "no_score"):
+            waits = situation not in ("responded", "unjudged") and group == "not_evaluable"
+            finer = ["unassessed"] + ["accruing"] * (
+                situation != "trial_complete" and states[2] != "next_course"
+            )
+            for extra in told(situation, group, states, scored=worse != "no_score"):
+                for status in finer if waits else ["no_level" if group == "not_evaluable" else ""]:
+                    for unscored in ("", "missing", "carried_not_met", *(["carried_met"] if may else [])):
+                        if worse == "no_score" and unscored != "missing":
+                            continue
+                        types.append(person(
+                            "A", group, worse, left, met=may, whole=(situation, states), extra=extra,
+                            unscored=unscored, status=status,
+                        ))  # fmt: skip
+    outs = [(group, left) for group in STATUS for left in (younger_exits(group) if moves else [None])]
+    for (group, left), worse in itertools.product(outs, (None, "not_worse", "no_score")):
+        may = (
+            left[0].startswith("responded")
+            if left
+            else group.startswith("responded") or group == "not_evaluable"
+        )
+        if worse != "no_score" or group in ("stopped_short", "not_evaluable"):
+            ends = [""] if worse is None else ["missing"] if worse == "no_score" else ["", "carried_not_met"]
+            types += [person("A", group, worse, left, met=may, whole=None, unscored=end) for end in ends]
+    return GoodTime("fuller", shapes, (CRITERION,), ("current",), tuple(sorted(set(types))))
+
+
 def persons_of(one: GoodTime, rng: np.random.Generator) -> np.ndarray:
     """A random cohort in which states, groups and situations are rare or common as wholes."""
+    if one.name == "fuller":
+        return many_of(one, rng)
     people = int(rng.choice([60, 200, 600, 1500]))
     weights = rng.gamma(0.3, size=len(one.types)) + 1e-12
     table = one.counted
@@ -219,8 +329,23 @@ def persons_of(one: GoodTime, rng: np.random.Generator) -> np.ndarray:
     return rng.multinomial(people, weights / weights.sum()).astype(np.float64)
 
 
-def attack(seeds: range, most: int, profile: str = "cms11") -> list[tuple[int, float, float]]:
-    one, small, found = scenario(), LARGEST_SMALL[profile], []
+def many_of(one: GoodTime, rng: np.random.Generator) -> np.ndarray:
+    """As `persons_of`, but enough people for most partitions to be shown: each type is told of in many."""
+    table = one.counted
+    cells_of = np.asarray(table.sum(axis=0)).ravel()
+    by_cell = np.where(rng.random(table.shape[0]) < 0.25, rng.choice([0.003, 0.03], size=table.shape[0]), 1.0)
+    weights = rng.gamma(0.3, size=len(one.types)) * np.exp(table.T @ np.log(by_cell))
+    mature = cells_of > np.median(cells_of) / 2
+    for period, part in ((mature, 0.8), (~mature, 0.2)):
+        weights[period] *= part / weights[period].sum()
+    people = int(rng.choice([300, 1500, 8000]))
+    return rng.multinomial(people, weights / weights.sum()).astype(np.float64)
+
+
+def attack(
+    seeds: range, most: int, profile: str = "cms11", one: GoodTime | None = None
+) -> list[tuple[int, float, float]]:
+    one, small, found = one or scenario(), LARGEST_SMALL[profile], []
     for seed in seeds:
         rng = np.random.default_rng(seed)
         persons = persons_of(one, rng)
@@ -234,6 +359,22 @@ def attack(seeds: range, most: int, profile: str = "cms11") -> list[tuple[int, f
 
 def test_an_attacker_learns_no_small_number_from_good_time() -> None:
     assert attack(range(5), most=4) == []
+
+
+def test_an_attacker_learns_no_small_number_from_what_else_is_told() -> None:
+    assert attack(range(2), most=3, one=fuller()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", range(0, 200, 50))
+def test_an_attacker_learns_nothing_more_from_many_cohorts(start: int) -> None:
+    assert attack(range(2000 + start, 2050 + start), most=6, one=fuller()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", range(0, 60, 20))
+def test_an_attacker_learns_nothing_from_it_beside_daily_moves(start: int) -> None:
+    assert attack(range(3000 + start, 3020 + start), most=4, one=fuller(moves=True)) == []
 
 
 @pytest.mark.slow

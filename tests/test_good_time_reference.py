@@ -155,6 +155,14 @@ def expected_points(s: Situation, courses: Sequence[Judged]) -> Counter[tuple[An
         if one.row["mature"]:
             both = f"{good_time_moves.situation(one, last)}|{one.row['status']}"
             found["day60", "day60", "mature", both] += 1
+            for day in s.rules.calendar:
+                found["mature_calendar", "day", str(day), one.row[f"calendar_{day}"]] += 1
+            judged_, responded = one.walk is not None, one.response is not None
+            found["judged", "good_time", "mature", "judged" if judged_ else "not_judged"] += 1
+            late = (
+                "not_overdue" if not one.row["overdue"] else "overdue_responded" if responded else "overdue"
+            )
+            found["overdue", "good_time", "mature", late if judged_ else "unjudged"] += 1
             for day in sorted({*s.rules.calendar, s.rules.mature}):
                 if day <= s.rules.mature:
                     found["occupation", "day", str(day), good_time_moves.stood(one, day)] += 1
@@ -203,6 +211,10 @@ def test_every_count_and_move_agrees(seed: int, own: Path) -> None:
         return
     tally = study.tally(tables=("good_time", "delayed_entry"))
     points = tally.points[tally.points["criterion"] == f"good_time:{s.rules.criterion}"]
+    # Which reason a course has is told by row above; here, whether it has one.
+    points = points.assign(
+        state=points["state"].mask((points["kind"] == "judged") & (points["state"] != "judged"), "not_judged")
+    )
     points = points[points["axis"] != "due"]  # harm is counted by day of score alone: tests/test_standing.py
     assert not differences(counted(points, ["kind", "axis", "point", "state"]), expected_points(s, courses))
     values = counted(tally.values, ["variable", "point", "value"])

@@ -175,7 +175,7 @@ def test_a_few_patients_leave_nothing_of_good_time_but_words(frames: Any, tmp_pa
     internal = (tmp_path / "internal" / "report.html").read_text()
     assert "Describes exposure, not cause" in internal
     assert "again at the first score after the whole trial" in internal
-    assert "again at the first score after the whole trial" not in page
+    assert "absent again at the first score after a whole trial is hidden" in page
 
 
 OTHER = """

@@ -109,8 +109,8 @@ def protect(tallies: Sequence[Tally], profile: str = "cms11") -> list[Tally]:
     done = iter(_protected(plain, profile))
     shown = [tally if tally.header.basis else next(done) for tally in tallies]
     of_good_time = [tally for tally in tallies if tally.header.basis]
-    plain = [tally for tally in shown if not tally.header.basis]
-    done_last, told = protect_good_time(of_good_time, plain, profile, LARGEST_SMALL[profile])
+    beside_them = [tally for tally in shown if not tally.header.basis]
+    done_last, told = protect_good_time(of_good_time, beside_them, profile, LARGEST_SMALL[profile], plain)
     last = iter(done_last)
     shown = [next(last) if tally.header.basis else tally for tally in shown]
     return _with_moves(tallies, shown, told, profile)

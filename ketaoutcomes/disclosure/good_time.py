@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -22,20 +22,41 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.disclosure.facts import DisclosureError
+from ketaoutcomes.disclosure.good_time_sites import medians, of_sites
 from ketaoutcomes.disclosure.ladders import (
+    DIVIDES,
     FINE,
     LEVELS,
     NOT_DUE,
+    NOT_EVALUABLE,
+    OF_DUE,
     OTHERS,
-    SITES,
+    UNKNOWN,
+    WAITING,
+    WAITING_OPEN,
+    WAITING_UNSCORED,
     WHO_MAY_RESPOND,
     leaves,
     meets,
 )
+from ketaoutcomes.disclosure.last_scores import Scored, scored_elsewhere
 from ketaoutcomes.disclosure.moves import Family, Partition, Row, Told, hidden_rows, move_rows, tell_all
 from ketaoutcomes.disclosure.rest import NOWHERE, Elsewhere, Rest, beside
-from ketaoutcomes.disclosure.rewrite import ROUND_TO, STATISTICS, moments, rounded
-from ketaoutcomes.good_time_cells import APART, JOIN, KINDS, SITUATION, TOGETHER, cells
+from ketaoutcomes.disclosure.rewrite import ROUND_TO, rounded
+from ketaoutcomes.exposure import EXPOSURES
+from ketaoutcomes.good_time_cells import (
+    APART,
+    JOIN,
+    KINDS,
+    LAST_KNOWN,
+    OPEN,
+    SITUATION,
+    TOGETHER,
+    UNSETTLED,
+    WHOLE_TRIAL,
+    cells,
+    last_known,
+)
 from ketaoutcomes.tallies import typed
 
 if TYPE_CHECKING:
@@ -62,13 +83,18 @@ class Layer:
 
 
 def protect_good_time(
-    tallies: Sequence[Tally], others: Sequence[Tally], profile: str, largest_small: int
+    tallies: Sequence[Tally],
+    others: Sequence[Tally],
+    profile: str,
+    largest_small: int,
+    counted: Sequence[Tally] = (),
 ) -> tuple[list[Tally], list[Told]]:
     """Tallies of good time as they may be published beside `others`, which are protected already.
 
     Of everyone (grouped by nothing): the cells of `good_time_cells`, and daily moves out of all states
     without response. By site: who is not evaluable, and the median days to the level. Other groupings hold
-    nothing. Also returns the daily moves that are told.
+    nothing. `counted` are the others as they were before: what is known of those without an end score is
+    taken from them. Also returns the daily moves that are told.
     """
     if any(not tally.points["criterion"].str.startswith("good_time:").all() for tally in tallies):
         raise DisclosureError("count good time in a Tally of its own, or it cannot be protected")
@@ -77,14 +103,15 @@ def protect_good_time(
     limit = largest_small + slack
     everyone = next((tally for tally in tallies if not tally.header.by), None)
     rest = beside(others)
-    chosen = _of_everyone(everyone, rest, limit) if everyone is not None else []
+    chosen = _of_everyone(everyone, others, counted, limit) if everyone is not None else []
     told = _moves(everyone, rest, chosen, limit) if everyone is not None else ([], [])
     result = []
     for tally in tallies:
         if tally is everyone:
-            points, values = _rows(tally, chosen), _medians(tally, bool(chosen), limit)
-        elif tally.header.by == ("site",) and chosen:
-            points, values = _of_sites(tally, others, limit)
+            points = _rows(tally, chosen)
+            values = pd.concat([medians(tally, bool(chosen), limit), _accounts(tally, chosen, limit)])
+        elif tally.header.by == ("site",) and _told_apart(chosen, NOT_EVALUABLE):
+            points, values = of_sites(tally, others, limit)
         else:
             points, values = tally.points.iloc[:0], tally.values.iloc[:0]
         tables = {"flow": tally.flow.iloc[:0], "points": points, "values": values}
@@ -126,7 +153,7 @@ def _moves(tally: Tally, rest: Rest, chosen: Sequence[Layer], limit: int) -> tup
 # --- everyone --------------------------------------------------------------------------------------------
 
 
-def _of_everyone(tally: Tally, rest: Rest, limit: int) -> list[Layer]:
+def _of_everyone(tally: Tally, others: Sequence[Tally], raw: Sequence[Tally], limit: int) -> list[Layer]:
     """The layers that may be shown, each at its finest safe level."""
     table = cells(tally)
     fine: dict[Key, int] = {
@@ -137,7 +164,12 @@ def _of_everyone(tally: Tally, rest: Rest, limit: int) -> list[Layer]:
     }
     if not fine:
         return []
-    elsewhere = rest(str(tally.points["instrument"].iloc[0])) or NOWHERE
+    elsewhere = beside(others)(str(tally.points["instrument"].iloc[0])) or NOWHERE
+    name = str(tally.points["criterion"].iloc[0]).partition(":")[2]
+    scored = scored_elsewhere(others, str(tally.points["instrument"].iloc[0]), name)
+    known = next((last_known(t.points, name) for t in raw if not t.header.by), {})
+    if known and sum(known.values()) == elsewhere.due and known["scored"] == scored.at_end:
+        fine |= {(LAST_KNOWN, "end", state): n for state, n in known.items()}
     total = sum(n for (kind, _, _), n in fine.items() if kind == TOGETHER)
     if elsewhere is not NOWHERE and np.isnan(elsewhere.eligible):
         return []  # the total itself is hidden elsewhere
@@ -151,7 +183,7 @@ def _of_everyone(tally: Tally, rest: Rest, limit: int) -> list[Layer]:
             found: list[Layer] = []
             for point in points:
                 layer = _layer(fine, kind, point, level, total, elsewhere)
-                if layer is not None and _safe(layer, [*chosen, *found], elsewhere, limit, last):
+                if layer is not None and _safe(layer, [*chosen, *found], elsewhere, scored, limit, last):
                     found.append(layer)
             # All points at one level: the first that suits two of them, or at last one.
             if len(found) >= min(2, len(points)) or (found and level is LEVELS[kind][-1]):
@@ -178,11 +210,11 @@ def _layer(
     own = {key: n for key, n in fine.items() if key[0] == kind and (not point or key[1] == point)}
     rest = 0.0
     if kind != TOGETHER:
-        harm = kind in ("worse", "safety_item")
+        of_due = kind in OF_DUE
         rest = total - sum(own.values())
-        if harm and np.isnan(elsewhere.due):
+        if of_due and np.isnan(elsewhere.due):
             return None
-        own[kind, point, NOT_DUE if harm else OTHERS] = int(rest)
+        own[kind, point, NOT_DUE if of_due else OTHERS] = int(rest)
     joined: dict[tuple[str, str], list[Key]] = {}
     for key in _possible(kind, point, own):
         name = key[2] if key[2] in (NOT_DUE, OTHERS) else level(key[2])
@@ -200,13 +232,20 @@ def _possible(kind: str, point: str, own: dict[Key, int]) -> list[Key]:
     return [*keys, *(key for key in own if key not in set(keys))]
 
 
-def _safe(layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere, limit: int, last: int) -> bool:
+def _safe(
+    layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere, scored: Scored, limit: int, last: int
+) -> bool:
     """Whether a layer's cells, and what they tell beside everything shown, are all 0 or over the limit."""
     if _small(layer.n, limit).any():
         return False
-    if any(_small(_between(layer, other, last), limit).any() for other in chosen):
+    if layer.kind in DIVIDES and not _told_apart(chosen, DIVIDES[layer.kind]):
         return False
-    return not any(_small(found, limit).any() for found in _outside(layer, chosen, elsewhere))
+    finer = _finer([*chosen, layer])
+    beside = [(layer, other) for other in (*chosen, *finer)]
+    beside += [(one, other) for one in finer for other in chosen[1:]]
+    if any(_small(_between(one, other, last), limit).any() for one, other in beside):
+        return False
+    return not any(_small(found, limit).any() for found in _outside(layer, chosen, elsewhere, scored))
 
 
 def _small(count: Array, limit: int) -> Array:
@@ -236,17 +275,22 @@ def _subsets(size: int) -> Array:
     return np.array(list(itertools.product((0, 1), repeat=size)), dtype=np.int64)
 
 
-def _outside(layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere) -> Iterator[Array]:
+def _outside(layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere, told: Scored) -> Iterator[Array]:
     """Differences between a layer's cells and the numbers in the rest of the report."""
     if layer.kind == TOGETHER:
         mature = layer.n[[bool(parts[0][2].split(APART)[0]) for parts in layer.parts]].sum()
         yield elsewhere.dues - mature
         yield layer.held(lambda key: key[2] in WHO_MAY_RESPOND) - elsewhere.met
-    elif layer.kind in (SITUATION, "occupation"):
+    elif layer.kind in (SITUATION, "occupation", "mature_calendar"):
         # Whoever has met by an early week has responded by the day, or is in a younger course.
         young = chosen[0].held(lambda key: key[2].startswith(APART) and key[2] in WHO_MAY_RESPOND)
         responded = layer.held(lambda key: key[2].startswith("responded"))
         yield responded + young - elsewhere.met
+        if layer.kind == "mature_calendar":
+            seen = layer.held(lambda key: key[2] in ("responded", "not_responded"))
+            yield seen + chosen[0].held(lambda key: key[2].startswith(APART)) - told.by(float(layer.point))
+    elif layer.kind == LAST_KNOWN:
+        yield from _unscored(layer, chosen, told)
     elif layer.kind == "worse":
         scored = layer.held(lambda key: key[2] in ("worse", "not_worse"))
         yield scored - elsewhere.scored
@@ -255,12 +299,26 @@ def _outside(layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere) -> Ite
         yield layer.held(lambda key: key[2] == "some") - elsewhere.some
 
 
+def _unscored(layer: Layer, chosen: Sequence[Layer], told: Scored) -> Iterator[Array]:
+    """What the last scores of those without an end score tell, beside everyone who may have responded."""
+    met = layer.held(lambda key: key[2] == "carried_met") + np.array([0.0, told.met_at_end])
+    yield chosen[0].held(lambda key: key[2] in WHO_MAY_RESPOND) - met
+    for other in chosen:
+        if other.kind in (SITUATION, "occupation", "mature_calendar"):
+            young = chosen[0].held(lambda key: key[2].startswith(APART) and key[2] in WHO_MAY_RESPOND)
+            yield other.held(lambda key: key[2].startswith("responded")) + young - met
+    scored = layer.held(lambda key: key[2] not in ("missing", NOT_DUE))
+    yield np.array([told.ever - scored])
+    yield scored + layer.held(lambda key: key[2] == NOT_DUE) - told.by()
+
+
 def _rows(tally: Tally, chosen: Sequence[Layer]) -> pd.DataFrame:
     """Rows of a protected Tally's points: the cells shown; a partition that is not shown as one NaN."""
     first = tally.points.iloc[:1]
     rows = []
     shown = {(layer.kind, layer.point) for layer in chosen}
-    axes = {TOGETHER: "good_time", SITUATION: "day", "occupation": "day"}
+    axes = {TOGETHER: "good_time", WHOLE_TRIAL: "good_time", "judged": "good_time", "overdue": "good_time"}
+    axes |= dict.fromkeys((SITUATION, "occupation", "mature_calendar"), "day")
     for layer in chosen:
         for name, parts, n in zip(layer.names, layer.parts, layer.n, strict=True):
             if n and name not in (NOT_DUE, OTHERS):
@@ -290,67 +348,38 @@ def _everything(period: str) -> str:
     return str(coarsest("responded|responded_before" if period == "mature" else "|responded_before"))
 
 
-# --- by site ---------------------------------------------------------------------------------------------
+def _finer(chosen: Sequence[Layer]) -> list[Layer]:
+    """The whole with those waiting and not evaluable told apart, where another partition does that."""
+    unsettled = next((layer for layer in chosen if layer.kind == UNSETTLED and "open" in layer.names), None)
+    together = chosen[0]
+    waiting = [situation + APART + UNKNOWN for situation in WAITING]
+    joined = [i for i, parts in enumerate(together.parts) if [key[2] for key in parts] == waiting]
+    if unsettled is None or not joined:
+        return []
+    names, parts, n = list(together.names), list(together.parts), list(together.n)
+    for name, states in ((OPEN[0], WAITING_OPEN), (OPEN[1], WAITING_UNSCORED)):
+        names.append(name)
+        parts.append(tuple((TOGETHER, "mature", state) for state in states))
+        n.append(unsettled.n[unsettled.names.index(name)])
+    for whole in (names, parts, n):
+        del whole[joined[0]]
+    return [Layer(TOGETHER, "", tuple(names), tuple(parts), np.array(n, dtype=np.int64))]
 
 
-def _of_sites(tally: Tally, others: Sequence[Tally], limit: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sites of which both cells may be shown; those that may not must be safe taken together."""
-    fine = cells(tally)
-    fine = fine[fine["kind"] == TOGETHER]
-    fine = fine.assign(state=fine["state"].map(SITES))
-    table = fine.pivot_table(index="site", columns="state", values="n", aggfunc="sum", fill_value=0)
-    table = table.reindex(columns=sorted(set(SITES.values())), fill_value=0)
-    count = table.to_numpy(dtype=np.int64)
-    mature = table[[name for name in table if not str(name).startswith(APART)]].sum(axis=1).to_numpy()
-    instrument = str(tally.points["instrument"].iloc[0]) if len(tally.points) else ""
-    due, eligible = _by_site(others, instrument, [str(site) for site in table.index])
-    hide = _small(count, limit).any(axis=1) | np.isnan(eligible) | np.isnan(due)
-    hide |= _small(due - mature, limit)
-    while hide.any() and not hide.all():
-        if not _small(count[hide].sum(axis=0), limit).any() and hide.sum() > 1:
-            break
-        shown = np.flatnonzero(~hide)
-        hide[shown[np.argmin(count[shown].sum(axis=1))]] = True
-    shown = table[~hide].stack()
-    points = shown.rename("n").reset_index()
-    points = points[points["n"] > 0].assign(
-        kind=TOGETHER, axis="good_time", given="", instrument=instrument,
-        criterion=str(tally.points["criterion"].iloc[0]) if len(tally.points) else "",
-    )  # fmt: skip
-    points["point"] = np.where(points["state"].str.startswith(APART), "younger", "mature")
-    names = set(table.index[~hide])
-    return points, _medians(tally, True, limit, names)
+def _told_apart(chosen: Sequence[Layer], wanted: Collection[str]) -> bool:
+    """Whether the whole shows how many are in these cells of mature courses: none is joined with another."""
+    found = [{key[2] in wanted for key in parts} for parts in chosen[0].parts] if chosen else [{True, False}]
+    return all(len(inside) == 1 for inside in found)
 
 
-def _by_site(others: Sequence[Tally], instrument: str, sites: Sequence[str]) -> tuple[Array, Array]:
-    """Per site, those due and those eligible as the rest of the report shows them; NaN where hidden."""
-    found: dict[str, Array] = {step: np.full(len(sites), np.nan) for step in ("due", "eligible")}
-    for tally in others:
-        if tally.header.by != ("site",):
-            continue
-        flow = tally.flow[(tally.flow["instrument"] == instrument) & (tally.flow["unit"] == "course")]
-        for reason, n in found.items():
-            rows = flow[flow["reason"] == reason].groupby("site")["n"].sum(min_count=1)
-            n[:] = rows.reindex(list(sites)).to_numpy(dtype=np.float64)
-    return found["due"], found["eligible"]
-
-
-def _medians(tally: Tally, shown: bool, limit: int, sites: set[str] | None = None) -> pd.DataFrame:
-    """The median days to the level of mature courses, where enough of them reached it; nothing else."""
-    values = tally.values[(tally.values["variable"] == "days_to_level") & (tally.values["point"] == "mature")]
-    if sites is not None:
-        values = values[values["site"].isin(sites)]
-    if not shown or values.empty:
+def _accounts(tally: Tally, chosen: Sequence[Layer], limit: int) -> pd.DataFrame:
+    """Days of mature courses by what covered them, added up over all that could be judged."""
+    names = [f"{name}_days" for name in EXPOSURES]
+    values = tally.values[tally.values["variable"].isin(names) & (tally.values["point"] == "mature")]
+    judged = next((layer for layer in chosen if layer.kind == "judged"), None)
+    if judged is None or judged.held(lambda key: key[2] == "judged") <= limit or values.empty:
         return tally.values.iloc[:0]
-    found = moments(replace(tally, values=values), "days_to_level")
-    found = found[found["n"] > limit]
-    by = list(tally.header.by)
-    keys = [*by, "instrument", "axis", "point"]
-    parts = [
-        found[keys].assign(
-            variable=f"days_to_level:{name}", value=0,
-            n=found["median"].to_numpy(np.float64) if name == "median" else np.nan,
-        )
-        for name in STATISTICS
-    ]  # fmt: skip
-    return pd.concat(parts, ignore_index=True) if len(found) else tally.values.iloc[:0]
+    days = values.assign(n=values["n"] * values["value"], value=0)
+    keys = [name for name in days.columns if name != "n"]
+    total = days.groupby(keys, sort=True)["n"].sum().reset_index()
+    return total.assign(variable=total["variable"] + ":sum", n=total["n"].astype("float64"))

@@ -9,9 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from ketaoutcomes.good_time import GROUPS
-from ketaoutcomes.good_time_cells import APART, JOIN, SITUATION, TOGETHER
-from ketaoutcomes.good_time_counts import SITUATIONS
+from ketaoutcomes.adequacy import LEVEL_REASONS
+from ketaoutcomes.good_time import AT_TRIAL, GROUPS, REASONS, SCHEDULE_REASONS, VERDICTS
+from ketaoutcomes.good_time_cells import (
+    APART,
+    JOIN,
+    KNOWN,
+    LAST_KNOWN,
+    NO_RESPONSE,
+    OPEN,
+    SITUATION,
+    TOGETHER,
+    UNSETTLED,
+    WHOLE_TRIAL,
+)
+from ketaoutcomes.good_time_counts import OVERDUE, SITUATIONS
 from ketaoutcomes.standing import ANSWERED, WORSE
 
 Level = Callable[[str], str]
@@ -64,6 +76,11 @@ TURNS_INTO: Mapping[str, Sequence[str]] = MappingProxyType({
 })  # fmt: skip
 
 
+WAITING_OPEN: Final = tuple(situation + APART + OPEN[0] for situation in WAITING[:2])
+WAITING_UNSCORED: Final = tuple(situation + APART + OPEN[1] for situation in WAITING)
+"""What the cells of those waiting and not evaluable hold: those still open, those without a score there."""
+
+
 def _joined(*classes: Sequence[str]) -> Level:
     """A level that joins the states of each class; others stand alone."""
     names = {state: JOIN.join(each) for each in classes for state in each}
@@ -103,6 +120,12 @@ LEVELS: Mapping[str, Sequence[Level]] = MappingProxyType({
     ),
     "worse": (_SAME, _joined(WORSE[:2])),
     "safety_item": (_SAME, _joined(ANSWERED[:2])),
+    "mature_calendar": (_SAME, _joined(VERDICTS[2:])),
+    WHOLE_TRIAL: (_SAME, _joined(AT_TRIAL[:2]), _joined(AT_TRIAL)),
+    "judged": (_SAME, _joined(LEVEL_REASONS[1:], SCHEDULE_REASONS), _joined(REASONS[1:])),
+    "overdue": (_SAME, _joined(OVERDUE[1:3]), _joined(OVERDUE[1:])),
+    UNSETTLED: (_SAME, _joined(OPEN[:2])),
+    LAST_KNOWN: (_SAME, _joined(KNOWN[2:]), _joined(KNOWN[1:])),
 })  # fmt: skip
 
 FINE: Mapping[str, Mapping[str, Sequence[str]]] = MappingProxyType({
@@ -111,7 +134,9 @@ FINE: Mapping[str, Mapping[str, Sequence[str]]] = MappingProxyType({
         "younger": [APART + g for g in GROUPS],
     },
     SITUATION: {"": SITUATIONS}, "occupation": {"": OCCUPATION}, "worse": {"": WORSE},
-    "safety_item": {"": ANSWERED},
+    "safety_item": {"": ANSWERED}, "mature_calendar": {"": VERDICTS[1:]},
+    WHOLE_TRIAL: {"": (*AT_TRIAL, NO_RESPONSE)}, "judged": {"": REASONS}, "overdue": {"": OVERDUE},
+    UNSETTLED: {"": OPEN}, LAST_KNOWN: {"": KNOWN},
 })  # fmt: skip
 """The fine cells of each kind by point; no point: the same ones at each."""
 
@@ -122,6 +147,18 @@ WHO_MAY_RESPOND = frozenset(
 )
 """Cells of those who may have responded at some time, judged by a level or not."""
 
+NOT_EVALUABLE = frozenset(situation + APART + UNKNOWN for situation in SITUATIONS)
+"""Cells of mature courses that are not evaluable."""
+
+_NOT_JUDGED = frozenset(situation + APART + UNKNOWN for situation in (RESPONDED, UNJUDGED))
+DIVIDES: Mapping[str, frozenset[str]] = MappingProxyType({
+    "judged": _NOT_JUDGED,
+    "overdue": _NOT_JUDGED,
+    UNSETTLED: frozenset(situation + APART + UNKNOWN for situation in WAITING),
+    WHOLE_TRIAL: frozenset(situation + APART + end for situation in SITUATIONS for end in (BEFORE, AFTER)),
+})  # fmt: skip
+"""The cells of the whole that a partition divides further: it is shown where they are told apart there."""
+
 _REST = JOIN.join(GROUPS[:-1])
 SITES: Mapping[str, str] = MappingProxyType(
     {s + APART + g: JOIN.join(SITUATIONS) + APART + (UNKNOWN if g == UNKNOWN else _REST)
@@ -131,19 +168,33 @@ SITES: Mapping[str, str] = MappingProxyType(
 """A site's three cells: mature and not evaluable, mature otherwise, younger."""
 
 
+OF_DUE: Final = frozenset({"worse", "safety_item", LAST_KNOWN})
+"""Partitions of everyone due; the others but the whole are of mature courses."""
+
+
 def meets(a: Key, b: Key, last: int) -> bool:
     """Whether one person can be in both of two fine cells; `last` is the last calendar day."""
     if b[0] == TOGETHER and a[0] != TOGETHER:
         a, b = b, a
     if a[0] == TOGETHER:
-        return _beside_whole(a[2], b, last)
-    if _harm(a) or _harm(b):
-        return _harm_beside(*((a, b) if _harm(a) else (b, a)))
+        stood, _, group = a[2].partition(APART)
+        if group not in OPEN:
+            return _beside_whole(a[2], b, last)
+        return _beside_whole(stood + APART + UNKNOWN, b, last) and meets((UNSETTLED, "", group), b, last)
+    if a[0] in OF_DUE or b[0] in OF_DUE:
+        return _due_beside(*((a, b) if a[0] in OF_DUE else (b, a)))
     if OTHERS in (a[2], b[2]):
+        return a[2] == b[2]
+    if a[0] == b[0] == UNSETTLED:
         return a[2] == b[2]
     if a[0] == b[0] == "occupation":
         early, late = sorted((a, b), key=lambda key: int(key[1]))
         return late[2] in TURNS_INTO[early[2]]
+    if _is_told(a) and _is_told(b):
+        return _told_beside(a, b, last)
+    if _is_told(a) or _is_told(b):
+        told, other = (a, b) if _is_told(a) else (b, a)
+        return _told_of(told, other, last)
     occupation, situation = (a, b) if a[0] == "occupation" else (b, a)
     return situation[2] in stands(occupation[2], int(occupation[1]), last)
 
@@ -157,6 +208,14 @@ _LEFT_FROM: Mapping[str, tuple[Sequence[str], Sequence[str]]] = MappingProxyType
     "censored": ((COMPLETE, SHORT, UNKNOWN), OCCUPATION[3:-1]),
     "": (GROUPS, OCCUPATION[3:-1]),
 })  # fmt: skip
+# And what else is told of them: by kind, the states they can be in.
+_LEFT_WITH: Mapping[str, Mapping[str, Sequence[str]]] = MappingProxyType({
+    "responded_before": {"judged": ("judged",), "overdue": (OVERDUE[0], OVERDUE[2]), WHOLE_TRIAL: AT_TRIAL},
+    "responded_after": {"judged": ("judged",), "overdue": OVERDUE[:1], WHOLE_TRIAL: AT_TRIAL},
+    "responded_unjudged": {"judged": REASONS[1:], "overdue": OVERDUE[3:], WHOLE_TRIAL: (NO_RESPONSE,)},
+    "next_course": {"overdue": (*OVERDUE[:2], OVERDUE[3]), WHOLE_TRIAL: (NO_RESPONSE,), UNSETTLED: OPEN[1:]},
+    "censored": {"overdue": (*OVERDUE[:2], OVERDUE[3]), WHOLE_TRIAL: (NO_RESPONSE,)},
+})  # fmt: skip
 
 
 def leaves(way: str, day: int, other: Key, last: int, mature_days: int) -> bool:
@@ -169,8 +228,11 @@ def leaves(way: str, day: int, other: Key, last: int, mature_days: int) -> bool:
     younger = day < mature_days
     if state in (OTHERS, NOT_DUE):
         return younger
-    if _harm(other):
-        return state != "no_score" or not way.startswith("responded")
+    if kind in OF_DUE:
+        answered = way.startswith("responded")
+        return not (answered and state == "no_score") and not (
+            way in ("censored", "next_course") and state == "carried_met"
+        )
     situation, _, group = state.partition(APART)
     if kind == TOGETHER and group not in groups:
         return False
@@ -178,11 +240,23 @@ def leaves(way: str, day: int, other: Key, last: int, mature_days: int) -> bool:
         return younger
     if way == "censored" and younger:
         return False
+    if _is_told(other):
+        return _left_with(way, day, other)
     if kind == "occupation":
         if day <= int(point) and way != "censored":
             return state == way or not way
         return state in before
     return situation in _stood(way, day, last)
+
+
+def _left_with(way: str, day: int, told: Key) -> bool:
+    kind, point, state = told
+    if kind == "mature_calendar":
+        answered = way.startswith("responded") and day <= int(point)
+        return answered == (state == "responded") or (not way and day < int(point))
+    if kind == UNSETTLED and way.startswith("responded"):
+        return state == OPEN[2]
+    return state in _LEFT_WITH.get(way, {}).get(kind, (state,))
 
 
 def _stood(way: str, day: int, last: int) -> Sequence[str]:
@@ -195,32 +269,131 @@ def _stood(way: str, day: int, last: int) -> Sequence[str]:
     return waiting.get(way, (UNJUDGED, *WAITING))
 
 
-def _harm(key: Key) -> bool:
-    return key[0] in ("worse", "safety_item")
-
-
-def _harm_beside(harm: Key, other: Key) -> bool:
+def _due_beside(of_due: Key, other: Key) -> bool:
     """Whoever is not due is in a younger course; whoever was never scored has not responded."""
-    if _harm(other):
-        return (harm[2] == NOT_DUE) == (other[2] == NOT_DUE)
-    if harm[2] == NOT_DUE:
+    never = of_due[0] == "worse" and of_due[2] == "no_score"
+    if other[0] in OF_DUE:
+        if NOT_DUE in (of_due[2], other[2]):
+            return of_due[2] == other[2]
+        if other[0] == "worse":
+            of_due, other, never = other, of_due, other[2] == "no_score"
+        return not (never and other[0] == LAST_KNOWN and other[2] != "missing")
+    if of_due[2] == NOT_DUE:
         return other[2] == OTHERS
-    return harm[2] != "no_score" or not other[2].startswith("responded")
+    if other[2] == OTHERS:
+        return True
+    if never:
+        return not _has_score(other)
+    return not (of_due[2] == "carried_met" and other[2] in ("overdue", "next_course", *OPEN[:2]))
+
+
+def _has_score(key: Key) -> bool:
+    """Whether a cell of mature courses says that there was a score after the first dose."""
+    kind, _, state = key
+    if kind == WHOLE_TRIAL:
+        return state != NO_RESPONSE
+    return state.startswith("responded") or state in ("not_responded", "overdue_responded")
 
 
 def _beside_whole(cell: str, other: Key, last: int) -> bool:
     """Whether a cell of the partition of all courses can hold someone in a cell of another partition."""
     situation, _, group = cell.partition(APART)
     kind, point, state = other
+    ended_without = group in (SHORT, UNKNOWN)
+    if kind == LAST_KNOWN:
+        if state == NOT_DUE:
+            return not situation
+        return state != "carried_met" or cell in WHO_MAY_RESPOND
     if not situation:
-        return state == OTHERS or (_harm(other) and (state != "no_score" or group in (SHORT, UNKNOWN)))
+        return state == OTHERS or (kind in OF_DUE and (state != "no_score" or ended_without))
     if state in (OTHERS, NOT_DUE):
         return False
     if kind == SITUATION:
         return state == situation
     if kind == "occupation":
         return situation in stands(state, int(point), last) and group in STATE_ENDS_IN[state]
-    return state != "no_score" or (situation != RESPONDED and group in (SHORT, UNKNOWN))
+    if kind in OF_DUE:
+        return state != "no_score" or (situation != RESPONDED and ended_without)
+    return _told_of(other, (SITUATION, "last", situation), last) and group in _ends(kind, state, situation)
+
+
+def _ends(kind: str, state: str, situation: str) -> Sequence[str]:
+    """The groups that courses told of by a cell can end in, given where they stood on the last day."""
+    if kind == WHOLE_TRIAL:
+        return (COMPLETE, SHORT, UNKNOWN) if state == NO_RESPONSE else (BEFORE, AFTER)
+    if kind == UNSETTLED:
+        waits = situation in WAITING
+        if state != OPEN[2]:
+            return (UNKNOWN,) if waits and (state, situation) != (OPEN[0], WAITING[2]) else ()
+        return GROUPS[:-1] if waits else GROUPS
+    if kind in ("judged", "overdue"):
+        if state in ("judged", "not_overdue"):
+            return (BEFORE, AFTER) if situation == RESPONDED else GROUPS
+        return {"overdue": (SHORT, UNKNOWN), "overdue_responded": (BEFORE,)}.get(state, (UNKNOWN,))
+    return GROUPS
+
+
+def _is_told(key: Key) -> bool:
+    return key[0] in ("mature_calendar", WHOLE_TRIAL, "judged", "overdue", UNSETTLED)
+
+
+def _told_of(told: Key, other: Key, last: int) -> bool:
+    """Whether a verdict, a reason or a delay can go with where a course stood, by situation or by state."""
+    kind, point, state = told
+    if other[0] == SITUATION:
+        stood, day = other[2], last
+        responded, unjudged = stood == RESPONDED, stood == UNJUDGED
+        reached = stood in WAITING[1:]
+    else:
+        stood, day = other[2], int(other[1])
+        responded, unjudged = stood.startswith("responded"), stood in ("unjudged", "responded_unjudged")
+        reached = stood in ("adequate", "dipped", "responded_after")
+    left = stood == "next_course"  # without a response, and no later score belongs to the course
+    if kind == "mature_calendar":
+        then = state == "responded"
+        if int(point) <= day and then and not responded:
+            return False
+        return not (then and left) and not (int(point) >= day and responded and not then)
+    if kind == UNSETTLED:
+        ends = state == OPEN[0] and (left or stood == WAITING[2])
+        return state == OPEN[2] or not (responded or unjudged or ends)
+    unsure = left or stood == RESPONDED
+    if kind == WHOLE_TRIAL:
+        if state == NO_RESPONSE:
+            return unjudged or unsure or not responded
+        return not unjudged and not left
+    if state in ("judged", "not_overdue"):
+        return not unjudged
+    if state in ("overdue", "overdue_responded"):
+        ended = left if state == "overdue_responded" else responded
+        return not (ended or reached or unjudged)
+    return unjudged or unsure
+
+
+def _told_beside(a: Key, b: Key, last: int) -> bool:
+    """Whether two verdicts, reasons or delays can be told of one course."""
+    if a[0] == b[0] == "mature_calendar":
+        early, late = sorted((a, b), key=lambda key: int(key[1]))
+        return late[2] == "responded" or early[2] != "responded"
+    if "mature_calendar" in (a[0], b[0]):
+        calendar, other = (a, b) if a[0] == "mature_calendar" else (b, a)
+        return not (calendar[2] == "responded" and other[2] in ("overdue", *OPEN[:2]))
+    if UNSETTLED in (a[0], b[0]):
+        unsettled, other = (a, b) if a[0] == UNSETTLED else (b, a)
+        delays: Sequence[str] = OVERDUE[:2] if unsettled[2] == OPEN[0] else OVERDUE[:1]
+        goes_with: Mapping[str, Sequence[str]]
+        goes_with = {"judged": ("judged",), WHOLE_TRIAL: (NO_RESPONSE,), "overdue": delays}
+        return unsettled[2] == OPEN[2] or other[2] in goes_with[other[0]]
+    able: Mapping[str, Sequence[str]]
+    able = {"judged": ("judged",), "overdue": OVERDUE[:3], WHOLE_TRIAL: AT_TRIAL}
+    sides = {one[0]: one[2] for one in (a, b)}
+    if WHOLE_TRIAL not in sides:
+        return (sides["judged"] in able["judged"]) == (sides["overdue"] in able["overdue"])
+    trial = sides.pop(WHOLE_TRIAL)
+    ((kind, state),) = sides.items()
+    if kind == "overdue" and state in OVERDUE[1:3]:
+        return trial == (NO_RESPONSE if state == "overdue" else AT_TRIAL[0])
+    return trial == NO_RESPONSE or state in able[kind]
 
 
 def stands(state: str, day: int, last: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from ketaoutcomes.partition import CAUTION
 from ketaoutcomes.report.bars import Segment, stacked, swatch
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.views import Words
-from ketaoutcomes.wording import HIDDEN, count, is_number, label, percent
+from ketaoutcomes.wording import HIDDEN, count, is_number, label, listed, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +40,14 @@ class Exposed:
 
     first: tuple[str, ...]
     sentence: str
+    calendar: tuple[Any, ...]
+    calendar_days: tuple[int, ...]
+    accounts: str
+    delay: str
+    unjudged: tuple[tuple[str, Any], ...]
     days: tuple[int, ...]
     standing: tuple[tuple[Markup | None, str, tuple[Any, ...]], ...]
+    mature: float
     followed: float
     stands: Markup | None
     by_day: Markup | None
@@ -67,8 +73,14 @@ def exposed(tables: Mapping[str, Described], plan: Plan, words: Words) -> Expose
     return Exposed(
         first=tuple(_first(tables, plan, words)),
         sentence=_sentence(tables["good_time_day60"].table.iloc[0].to_dict()),
+        calendar=_calendar(tables.get("good_time_calendar")),
+        calendar_days=plan.good_time.calendar_days,
+        accounts=_accounts(tables.get("good_time_accounts")),
+        delay=_delay(tables.get("good_time_overdue"), plan),
+        unjudged=_unjudged(tables.get("good_time_unjudged")),
         days=days,
         standing=_standing(standing, days) if standing is not None else (),
+        mature=float(groups.loc[groups["period"] == "mature", "of"].iloc[0]),
         followed=float(standing["of"].iloc[0]) if standing is not None else float("nan"),
         stands=_stands(standing) if standing is not None else None,
         by_day=_by_day(tables.get("good_time_by_day"), days),
@@ -142,7 +154,7 @@ def _answer(harm: pd.DataFrame, question: str, point: str, *answers: str) -> tup
 
 
 def _number(n: float) -> str:
-    return count(n) if is_number(n) else f"a {HIDDEN} number"
+    return ("none" if n == 0 else count(n)) if is_number(n) else f"a {HIDDEN} number"
 
 
 def _people(n: float) -> str:
@@ -162,19 +174,117 @@ def _of(n: float, of: float) -> str:
 
 def _sentence(row: Mapping[Any, Any]) -> str:
     """Where mature courses without response stood on the last calendar day, and what became of them."""
+    if row["n"] == 0:
+        return f"No mature course is without a response recorded by day {int(row['day'])}."
     told = {name: _number(float(n)) for name, n in row.items()}
     text = (
         f"Of {told['n']} mature courses with no response recorded by day {int(row['day'])}, "
         f"{told['not_reached']} had not reached the level, {told['some_good']} had some good time and "
         f"{told['trial_complete']} had the good time of a whole trial. "
         f"Since then {told['responded']} responded, "
-        f"{told['full_trial']} completed a trial without response, {told['stopped']} stopped, and "
-        f"{told['not_evaluable']} remain open or have no score to judge by. "
-        "Some later responses are expected even if dose makes no difference."
+        f"{told['full_trial']} completed a trial without response, {told['stopped']} stopped, "
+        f"{_still(row)}. Some later responses are expected even if dose makes no difference."
     )
     if row["unjudged"] != 0:
         text += f" {told['unjudged'].capitalize()} more without response cannot be judged."
     return text
+
+
+def _still(row: Mapping[Any, Any]) -> str:
+    """Those still open and those without a score to judge by, apart where both numbers are shown."""
+    open_, unscored = float(row["open"]), float(row["unassessed"])
+    if is_number(open_) and is_number(unscored):
+        had = "has" if unscored == 1 else "have"
+        remains = "remains" if open_ == 1 else "remain"
+        return f"{_number(open_)} {remains} open and {count(unscored)} {had} no score to judge by"
+    either = "either remain open or have no score to judge by (which of the two is hidden)"
+    return f"and {_number(float(row['not_evaluable']))} {either}"
+
+
+# --- beside the calendar -----------------------------------------------------------------------------------
+
+
+CALENDAR = {
+    "responded": "responded by then",
+    "not_responded": "scored near it, not responded",
+    "not_assessed": "no score near it",
+}
+
+
+def _calendar(described: Described | None) -> tuple[Any, ...]:
+    """A row per verdict: its words, and the finished rows of each day."""
+    if described is None:
+        return ()
+    rows = _rows(described.table)
+    return tuple(
+        (words, tuple(row for row in rows if row.verdict == verdict)) for verdict, words in CALENDAR.items()
+    )
+
+
+def _accounts(described: Described | None) -> str:
+    if described is None or not described.table["share"].notna().any():
+        return ""
+    shares = dict(zip(described.table["account"], described.table["days"], strict=True))
+    total = sum(shares.values())
+    parts = [f"{percent(days, total)} {ACCOUNTS[name]}" for name, days in shares.items() if days]
+    none = [ACCOUNTS[name] for name, days in shares.items() if not days]
+    said = f"Of all {count(total)} days of mature courses that can be judged, {listed(parts)}."
+    return said + (f" None {listed(none)}." if none else "")
+
+
+ACCOUNTS = {
+    "titrating": "were spent below the level on the way to it",
+    "adequate": "at an adequate dose",
+    "dipped": "below it again",
+    "lapsed": "after cover by any dose had lapsed",
+}
+
+
+def _delay(described: Described | None, plan: Plan) -> str:
+    """Who was late in reaching the level; a number of hidden people is hidden."""
+    if described is None:
+        return ""
+    n = {row.state: float(row.n) for row in _rows(described.table)}
+    of = float(described.table["of"].iloc[0])
+    if not is_number(of):
+        return "How many were overdue in reaching the level is hidden."
+    late = f"had not reached the level {plan.good_time.overdue_days} days after the first dose, nor since"
+    if not is_number(n["overdue"]):
+        return f"Of {count(of)} mature courses that can be judged, a {HIDDEN} number {late}."
+    return (
+        f"Of {count(of)} mature courses that can be judged, {count(n['overdue'])} "
+        f"({percent(n['overdue'], of)}) {late}, and have not responded; "
+        f"{_number(n['overdue_responded'])} more responded without reaching it."
+    )
+
+
+def _unjudged(described: Described | None) -> tuple[tuple[str, Any], ...]:
+    """Why mature courses cannot be judged: reasons in words, joined as they are shown."""
+    if described is None:
+        return ()
+    rows = _rows(described.table)
+    every = len(REASONS)
+    return tuple(
+        ("for whatever reason", row)
+        if row.reason.count(JOIN) >= every - 2
+        else (" or ".join(REASONS.get(part, part) for part in row.reason.split(JOIN)), row)
+        for row in rows
+    )
+
+
+REASONS = {
+    "no_target": "no target dose on record",
+    "target_not_preset": "target dose set after the first dose",
+    "no_level": "no level for the route and unit",
+    "no_amount": "a session without a dose amount",
+    "dose_without_level": "a dose in another route or unit than the level",
+    "no_weight": "no weight to convert the dose by",
+    "zero_baseline": "baseline score of zero, which cannot fall by a percentage",
+    "no_baseline_diagnosis": "no diagnosis at baseline to lose",
+    "no_carry": "a schedule without a length of cover",
+    "no_windows": "a schedule without windows",
+    "windows_unit": "windows in another unit than the clock",
+}
 
 
 # --- where they stand ------------------------------------------------------------------------------------
@@ -260,14 +370,18 @@ def _partition(groups: pd.DataFrame) -> Markup | None:
 
 
 def _kept(described: Described | None) -> str:
-    """Responses that were absent again once the trial was complete: told of exact counts only."""
+    """Responses that were absent again once the trial was complete."""
     if described is None:
         return ""
     n = dict(zip(described.table["state"], described.table["n"], strict=True))
+    of = float(described.table["of"].iloc[0])
+    if not is_number(of):
+        return "How many responses were absent again at the first score after a whole trial is hidden."
+    absent = "was" if n["absent"] == 1 else "were"
     return (
-        f"Of the {count(sum(n.values()))} mature courses that responded, {count(n['absent'])} were without "
-        f"response again at the first score after the whole trial, {count(n['present'])} still responded "
-        f"there, and {count(n['no_score'])} have no such score."
+        f"Of {count(of)} mature courses that responded, {_number(n['absent'])} {absent} without response "
+        f"again at the first score after the whole trial, {_number(n['present'])} still responded there, and "
+        f"{_number(n['no_score'])} have no such score."
     )
 
 

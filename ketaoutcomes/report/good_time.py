@@ -11,9 +11,22 @@ import pandas as pd
 
 from ketaoutcomes import curve_results, results
 from ketaoutcomes.estimates import interval
-from ketaoutcomes.good_time import AT_TRIAL, GROUPS
-from ketaoutcomes.good_time_cells import JOIN, SITUATION, TOGETHER, cells, counted, mature
-from ketaoutcomes.good_time_counts import PERIODS, SITUATIONS
+from ketaoutcomes.exposure import EXPOSURES
+from ketaoutcomes.good_time import AT_TRIAL, GROUPS, VERDICTS
+from ketaoutcomes.good_time_cells import (
+    JOIN,
+    KNOWN,
+    LAST_KNOWN,
+    SITUATION,
+    TOGETHER,
+    UNSETTLED,
+    WHOLE_TRIAL,
+    cells,
+    counted,
+    last_known,
+    mature,
+)
+from ketaoutcomes.good_time_counts import OVERDUE, PERIODS, SITUATIONS
 from ketaoutcomes.partition import STOOD, rules_of
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.standing import ANSWERED, WORSE
@@ -41,15 +54,21 @@ def good_time_tables(tallies: Mapping[str, Tally]) -> list[Described]:
         Described("good_time_groups", "Good time: five groups", _GROUPS, _groups(table)),
         Described("good_time_day60", "Good time: without response on the last calendar day", _DAY60,
                   _day60(table, plan)),
+        Described("good_time_calendar", "Good time: the calendar's answer", _CALENDAR,
+                  _calendar(table, plan)),
         Described("good_time_standing", "Good time: where mature courses stand", _STANDING,
                   _standing(table, plan)),
+        Described("good_time_kept", "Good time: responses later", _KEPT, _kept(table)),
+        Described("good_time_overdue", "Good time: overdue", _OVERDUE, _overdue(table)),
+        Described("good_time_unjudged", "Good time: why courses cannot be judged", _UNJUDGED,
+                  _unjudged(table)),
+        Described("good_time_accounts", "Good time: days by what covered them", _ACCOUNTS,
+                  _accounts(everyone)),
+        Described("last_known", "Without an end score", _LAST, _last_known(tallies, everyone)),
         Described("good_time_rules", "Good time: rules", _RULES, _rules(everyone, plan)),
     ]  # fmt: skip
     if sites is not None:
         found.append(Described("good_time_sites", "Good time by site", _SITES, _by_site(sites)))
-    if everyone.protected is None:
-        says = "Of mature courses that responded: what the first score after a whole trial says."
-        found.append(Described("good_time_kept", "Good time: responses later", says, _kept(everyone)))
     if len(everyone.transitions):
         says = "Everyone who started, by state and day; the responded states add up to the all-started curve."
         occupation = curve_results.state_occupation(everyone)
@@ -66,6 +85,12 @@ _GROUPS = "Every course with a baseline once; younger courses are not divided, s
 _DAY60 = "Mature courses without response: where they stood then, and what became of them."
 _STANDING = "Of mature courses, all of them followed: how many are in each state on each day."
 _RULES = "The level, clock, windows and carry that every number of good time stands on."
+_CALENDAR = "Mature courses by the plain calendar: responded by the day, not, or without a score near it."
+_KEPT = "Of mature courses that responded: what the first score after a whole trial says."
+_OVERDUE = "Mature courses that had not reached the level though the plan's days had passed."
+_UNJUDGED = "Mature courses that cannot be judged, by reason."
+_ACCOUNTS = "All days of mature courses that can be judged, by what covered them."
+_LAST = "Of the patients due: who has an end score, and what the last score of the others says."
 _SITES = "Mature courses: the share that cannot be evaluated, and the median days to the level."
 
 
@@ -96,14 +121,75 @@ def _day60(table: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
     row |= {stood: counted(table, SITUATION, "last", {stood}) for stood in STOOD}
     row |= {name: counted(table, TOGETHER, PERIODS[0], STOOD, groups) for name, groups in BECAME.items()}
     row["unjudged"] = counted(table, TOGETHER, PERIODS[0], {"unjudged"})
+    row |= {name: counted(table, UNSETTLED, PERIODS[0], {name}) for name in ("open", "unassessed")}
     return pd.DataFrame([row])
 
 
-def _kept(tally: Tally) -> pd.DataFrame:
-    """Whose response was present or absent at the first score after a whole trial; counted in raw Tallies."""
-    rows = tally.points[(tally.points["kind"] == "at_full_trial") & (tally.points["point"] == PERIODS[0])]
-    n = rows.groupby("state")["n"].sum().reindex(list(AT_TRIAL), fill_value=0)
-    return pd.DataFrame({"state": AT_TRIAL, "n": n.to_numpy(), "of": n.sum()})
+def _kept(table: pd.DataFrame) -> pd.DataFrame:
+    """Whose response was present or absent at the first score after a whole trial."""
+    n = [counted(table, WHOLE_TRIAL, PERIODS[0], {state}) for state in AT_TRIAL]
+    of = counted(table, WHOLE_TRIAL, PERIODS[0], AT_TRIAL)
+    told = (table["kind"] == WHOLE_TRIAL).any()
+    return pd.DataFrame({"state": AT_TRIAL, "n": n, "of": of}) if told else _nothing("state")
+
+
+def _calendar(table: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
+    rows = []
+    for day in plan["good_time"]["calendar_days"]:
+        if ((table["kind"] == "mature_calendar") & (table["point"] == str(day))).any():
+            of = counted(table, "mature_calendar", str(day), VERDICTS[1:])
+            rows += [
+                (int(day), verdict, counted(table, "mature_calendar", str(day), {verdict}), of)
+                for verdict in VERDICTS[1:]
+            ]
+    return pd.DataFrame(rows, columns=["day", "verdict", "n", "of"])
+
+
+def _overdue(table: pd.DataFrame) -> pd.DataFrame:
+    of = counted(table, "overdue", PERIODS[0], OVERDUE[:3])
+    rows = [(state, counted(table, "overdue", PERIODS[0], {state}), of) for state in OVERDUE[1:3]]
+    told = (table["kind"] == "overdue").any()
+    return pd.DataFrame(rows, columns=["state", "n", "of"]) if told else _nothing("state")
+
+
+def _unjudged(table: pd.DataFrame) -> pd.DataFrame:
+    """Reasons as they are shown, joined or alone; a row without a number where even that is hidden."""
+    own = table[table["kind"] == "judged"]
+    of = own["n"].sum(skipna=False)
+    own = own[own["state"] != "judged"].sort_values("state")
+    return pd.DataFrame({"reason": own["state"], "n": own["n"], "of": of}).reset_index(drop=True)
+
+
+def _accounts(tally: Tally) -> pd.DataFrame:
+    """Days per account of mature courses that can be judged; no rows where that is hidden."""
+    parts = [results.sums(tally, f"{name}_days").assign(account=name) for name in EXPOSURES]
+    frame = pd.concat(parts, ignore_index=True)
+    frame = frame[frame["point"] == PERIODS[0]].rename(columns={"sum": "days"})
+    total = frame["days"].sum(skipna=False)
+    frame["share"] = frame["days"] / total if total else np.nan
+    return frame[["account", "days", "share"]].reset_index(drop=True)
+
+
+def _last_known(tallies: Mapping[str, Tally], good_time: Tally) -> pd.DataFrame:
+    """Everyone due by what is known at the end; protected counts stand in the Tally of good time."""
+    name = json.loads(good_time.header.plan)["good_time"]["criterion"]
+    if good_time.protected is None:
+        plain = [t for t in tallies.values() if not t.header.basis and not t.header.by]
+        found: Mapping[str, float] = next((last_known(t.points, name) for t in plain), {})
+    else:
+        table = cells(good_time)
+        own = table[table["kind"] == LAST_KNOWN]
+        found = {state: counted(table, LAST_KNOWN, "end", {state}) for state in KNOWN} if len(own) else {}
+        if found:
+            found["unscored"] = counted(table, LAST_KNOWN, "end", KNOWN[1:])
+    if not found:
+        return pd.DataFrame(columns=["criterion", "state", "n"])
+    found = {**found, "unscored": found.get("unscored", sum(found[state] for state in KNOWN[1:]))}
+    return pd.DataFrame({"criterion": name, "state": list(found), "n": list(found.values())})
+
+
+def _nothing(*columns: str) -> pd.DataFrame:
+    return pd.DataFrame(columns=[*columns, "n", "of"])
 
 
 def _standing(table: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:

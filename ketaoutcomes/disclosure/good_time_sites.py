@@ -1,0 +1,87 @@
+"""Good time by site: who is not evaluable and how long the level took, of sites of which nothing is small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ketaoutcomes.disclosure.ladders import SITES
+from ketaoutcomes.disclosure.rewrite import STATISTICS, moments
+from ketaoutcomes.good_time_cells import APART, TOGETHER, cells
+
+if TYPE_CHECKING:
+    from ketaoutcomes.tallies import Tally
+
+Array = Any
+
+
+def of_sites(tally: Tally, others: Sequence[Tally], limit: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sites of which both cells may be shown; those that may not must be safe taken together."""
+    fine = cells(tally)
+    fine = fine[fine["kind"] == TOGETHER]
+    fine = fine.assign(state=fine["state"].map(SITES))
+    table = fine.pivot_table(index="site", columns="state", values="n", aggfunc="sum", fill_value=0)
+    table = table.reindex(columns=sorted(set(SITES.values())), fill_value=0)
+    count = table.to_numpy(dtype=np.int64)
+    mature = table[[name for name in table if not str(name).startswith(APART)]].sum(axis=1).to_numpy()
+    instrument = str(tally.points["instrument"].iloc[0]) if len(tally.points) else ""
+    due, eligible = _by_site(others, instrument, [str(site) for site in table.index])
+    hide = _small(count, limit).any(axis=1) | np.isnan(eligible) | np.isnan(due)
+    hide |= _small(due - mature, limit)
+    while hide.any() and not hide.all():
+        if not _small(count[hide].sum(axis=0), limit).any() and hide.sum() > 1:
+            break
+        shown = np.flatnonzero(~hide)
+        hide[shown[np.argmin(count[shown].sum(axis=1))]] = True
+    shown = table[~hide].stack()
+    points = shown.rename("n").reset_index()
+    points = points[points["n"] > 0].assign(
+        kind=TOGETHER, axis="good_time", given="", instrument=instrument,
+        criterion=str(tally.points["criterion"].iloc[0]) if len(tally.points) else "",
+    )  # fmt: skip
+    points["point"] = np.where(points["state"].str.startswith(APART), "younger", "mature")
+    names = set(table.index[~hide])
+    return points, medians(tally, True, limit, names)
+
+
+def _by_site(others: Sequence[Tally], instrument: str, sites: Sequence[str]) -> tuple[Array, Array]:
+    """Per site, those due and those eligible as the rest of the report shows them; NaN where hidden."""
+    found: dict[str, Array] = {step: np.full(len(sites), np.nan) for step in ("due", "eligible")}
+    for tally in others:
+        if tally.header.by != ("site",):
+            continue
+        flow = tally.flow[(tally.flow["instrument"] == instrument) & (tally.flow["unit"] == "course")]
+        for reason, n in found.items():
+            rows = flow[flow["reason"] == reason].groupby("site")["n"].sum(min_count=1)
+            n[:] = rows.reindex(list(sites)).to_numpy(dtype=np.float64)
+    return found["due"], found["eligible"]
+
+
+def medians(tally: Tally, shown: bool, limit: int, sites: set[str] | None = None) -> pd.DataFrame:
+    """The median days to the level of mature courses, where enough of them reached it; nothing else."""
+    values = tally.values[(tally.values["variable"] == "days_to_level") & (tally.values["point"] == "mature")]
+    if sites is not None:
+        values = values[values["site"].isin(sites)]
+    if not shown or values.empty:
+        return tally.values.iloc[:0]
+    found = moments(replace(tally, values=values), "days_to_level")
+    found = found[found["n"] > limit]
+    by = list(tally.header.by)
+    keys = [*by, "instrument", "axis", "point"]
+    parts = [
+        found[keys].assign(
+            variable=f"days_to_level:{name}", value=0,
+            n=found["median"].to_numpy(np.float64) if name == "median" else np.nan,
+        )
+        for name in STATISTICS
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True) if len(found) else tally.values.iloc[:0]
+
+
+def _small(count: Array, limit: int) -> Array:
+    count = np.abs(np.asarray(count, dtype=np.float64))
+    return (count > 0) & (count <= limit)
