@@ -243,6 +243,28 @@ def _check_effect_sizes(found: ko.Study, scored: pd.DataFrame, axis: str, by: li
             assert strata["mean_baseline"]["severe"] == pytest.approx(statistics.fmean(severe))
 
 
+def test_where_nothing_works_the_change_is_regression_to_the_mean() -> None:
+    """Planted truth: true scores that never move, error that does, and a gate at the population's mean."""
+    rng = random.Random(4)
+    rows = Rows()
+    for number in range(1500):
+        true = rng.gauss(45, 12 * 0.8**0.5)
+        first, last = (min(80, max(0, round(true + rng.gauss(0, 12 * 0.2**0.5)))) for _ in range(2))
+        rows.add(f"P{number}", SIX, pcl5=end(first, last))
+    found = study(rows, ("pcl5_reliable15",), gate={"pcl5": 45})
+    table = found.regression_to_mean(population=(45, 12), retest=0.8)
+    (row,) = table.to_dict("records")
+    error = 12 * (2 * 0.2) ** 0.5 / row["n"] ** 0.5
+    assert 600 < row["n"] < 900
+    assert row["mean_change"] == pytest.approx(row["expected"], abs=3 * error)
+    # A gate on whole points lets in from 44.5: half a point that the continuous formula does not know.
+    assert row["expected_at_gate"] == pytest.approx(-12 * 0.2 * (2 / 3.14159265) ** 0.5, abs=1e-3)
+    assert row["expected"] == pytest.approx(row["expected_at_gate"], abs=0.15)
+    d = found.effect_sizes(population=(45, 12)).set_index("standardizer")["d"]
+    assert d["published"] == pytest.approx(-row["mean_change"] / 12)
+    assert d["published"] > 0.1  # an "effect" of nothing at all
+
+
 # --- what must hold for any cohort -------------------------------------------------------------------------
 
 
