@@ -23,6 +23,7 @@ from ketaoutcomes.estimates.change import (
     standardized_change,
 )
 from ketaoutcomes.results import NO_END, points_of_group
+from ketaoutcomes.tables import TABLES
 
 if TYPE_CHECKING:
     from ketaoutcomes.definitions import Definitions
@@ -32,11 +33,8 @@ Array = Any
 ANALYSES = ("nri", "observed")
 AXES = ("session", "week", "end")
 COARSE = {"improved_from_functional": "improved", "unchanged_crossed": "unchanged"}
-OWN_COLUMNS = {
-    "band_from", "band_to", "best_at_baseline", "category", "correlation", "cutoff", "d", "expected",
-    "expected_at_gate", "first", "gate", "mean_baseline", "mean_change", "population_mean", "population_sd",
-    "reliable_points", "retest", "sd_change", "second", "standardizer", "stratum",
-}  # fmt: skip
+OWN_TABLES = ("change", "bands", "joint", "effect_sizes", "regression_to_mean")
+OWN_COLUMNS = {column for name in OWN_TABLES for column in TABLES[name].names}
 UNSCORED = "unscored"
 NO_CHANGE = "no_published_reliable_change"
 NO_CUTOFF = "no_published_cutoff"

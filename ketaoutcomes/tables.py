@@ -51,6 +51,13 @@ DAY = Column("day", "integer", "day of the patient's own calendar; day 0 is star
 COURSE = Column("course", "integer", "which treatment course of the patient, from 1")
 INSTRUMENT = Column("instrument", "text", "the questionnaire: phq9, pcl5, gad7, ...")
 CRITERION = Column("criterion", "text", "the cited rule judged, with its instrument: phq9_response50")
+AXIS = Column("axis", "text", "session, week or end")
+POINT = Column("point", "text", "which session or week; `end` for the end of induction")
+LIMITS = (
+    Column("rate", "number", "people / n", nullable=True),
+    Column("low", "number", "lower limit of the interval", nullable=True),
+    Column("high", "number", "upper limit of the interval", nullable=True),
+)
 
 TABLES: dict[str, Table] = {
     table.name: table
@@ -263,6 +270,70 @@ TABLES: dict[str, Table] = {
             Column("difference", "number", "rate minus the headline's", nullable=True),
             Column("no_donor", "integer", "imputed only: the missing in strata where nobody was scored, who lean on wider groups", nullable=True),
             Column("reason", "text", "why there is no rate; blank where there is one", nullable=True),
+        ),
+        _table(
+            "change", "group, instrument, point, analysis and category",
+            AXIS, INSTRUMENT, POINT,
+            Column("analysis", "text", "nri (of all due) or observed (of those scored)"),
+            Column("category", "text", "recovered, improved, unchanged, deteriorated or unscored; in detail also improved_from_functional and unchanged_crossed"),
+            Column("people", "integer", "how many stand in the category: the categories add up to n", nullable=True),
+            Column("n", "integer", "the denominator: all due, or those scored", nullable=True),
+            *LIMITS,
+            Column("reliable_points", "number", "the smallest change that counts, in points", nullable=True),
+            Column("cutoff", "number", "the score between the dysfunctional and the functional side", nullable=True),
+            Column("best_at_baseline", "integer", "of those scored, how many began at the best score there is and cannot improve"),
+            Column("reason", "text", "why there is no number; blank where there is one", nullable=True),
+        ),
+        _table(
+            "bands", "group, instrument, point, band at baseline and band there",
+            AXIS, INSTRUMENT, POINT,
+            Column("band_from", "text", "the severity band at baseline"),
+            Column("band_to", "text", "the severity band at the point; unscored: due, and no score"),
+            Column("people", "integer", "how many went from the one to the other"),
+            Column("n", "integer", "how many began in that band"),
+            Column("rate", "number", "people / n", nullable=True),
+        ),
+        _table(
+            "joint", "group, pair of criteria, point, analysis and cell",
+            AXIS,
+            Column("first", "text", "one criterion"),
+            Column("second", "text", "the other, of another instrument"),
+            POINT,
+            Column("analysis", "text", "nri (missing = not met) or observed (of those scored on both)"),
+            Column("met", "text", "both, first_only, second_only or neither"),
+            Column("people", "integer", "how many stand in the cell: the four add up to n", nullable=True),
+            Column("n", "integer", "the denominator: courses eligible for both and due, or scored on both", nullable=True),
+            *LIMITS,
+            Column("reason", "text", "why there is no number; blank where there is one", nullable=True),
+        ),
+        _table(
+            "effect_sizes", "group, instrument, point and standardizer",
+            AXIS, INSTRUMENT, POINT,
+            Column("standardizer", "text", "published (a norm's standard deviation) or baseline (these people's own)"),
+            Column("n", "integer", "how many are scored there"),
+            Column("mean_change", "number", "mean of score minus baseline, in points"),
+            Column("sd_change", "number", "standard deviation of the change", nullable=True),
+            Column("correlation", "number", "of baseline and score", nullable=True),
+            Column("sd", "number", "the standard deviation the change is divided by", nullable=True),
+            Column("d", "number", "the effect size: above 0 where people got better", nullable=True),
+            Column("low", "number", "lower limit of the interval", nullable=True),
+            Column("high", "number", "upper limit of the interval", nullable=True),
+            Column("reason", "text", "why there is no effect size; blank where there is one", nullable=True),
+        ),
+        _table(
+            "regression_to_mean", "group, instrument, point and stratum of baseline severity",
+            AXIS, INSTRUMENT, POINT,
+            Column("stratum", "text", "a severity band at baseline, or all"),
+            Column("n", "integer", "how many are scored there"),
+            Column("mean_baseline", "number", "mean baseline of those scored"),
+            Column("mean_change", "number", "mean of score minus baseline, in points"),
+            Column("expected", "number", "the mean change to expect of these baselines with no treatment effect", nullable=True),
+            Column("expected_at_gate", "number", "the same of a normal population selected by the gate; stratum all only", nullable=True),
+            Column("gate", "number", "lowest baseline judged; blank: any", nullable=True),
+            Column("population_mean", "number", "mean of the population that baselines are taken to come from", nullable=True),
+            Column("population_sd", "number", "its standard deviation", nullable=True),
+            Column("retest", "number", "the correlation of two scores without treatment", nullable=True),
+            Column("reason", "text", "why nothing is expected; blank where something is", nullable=True),
         ),
     )
 }  # fmt: skip

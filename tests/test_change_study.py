@@ -18,11 +18,12 @@ import ketaoutcomes as ko
 from ketaoutcomes.change_rules import ChangeError
 from ketaoutcomes.disclosure import DisclosureError, protect
 from ketaoutcomes.plan import PlanError
+from ketaoutcomes.tables import TABLES
 from ketaoutcomes.tallies import parse_tally
 
 CRITERIA = ("phq9_response50", "pcl5_reliable15", "gad7_response50")
 SIX = "0 3 7 10 14 17"
-TABLES = ("change", "joint", "values")
+COUNTED = ("change", "joint", "values")
 
 
 def study(rows: Rows, criteria: tuple[str, ...] = CRITERIA, **settings: Any) -> ko.Study:
@@ -270,7 +271,7 @@ def test_where_nothing_works_the_change_is_regression_to_the_mean() -> None:
 
 def counted(rows: Rows, **options: Any) -> ko.Tally:
     """Everything this file is about, counted."""
-    return study(rows).tally(tables=TABLES, at=("week", "end", "session"), **options)
+    return study(rows).tally(tables=COUNTED, at=("week", "end", "session"), **options)
 
 
 @pytest.mark.parametrize("seed", [3, 8])
@@ -342,6 +343,21 @@ def test_groups_add_up_to_the_whole() -> None:
         ),
     ]:
         assert one.groupby(keys)["people"].sum().to_dict() == other.groupby(keys)["people"].sum().to_dict()
+
+
+def test_tables_have_the_columns_they_are_declared_with() -> None:
+    rows = six().add("g", SIX, phq9=end(20, 10), pcl5=end(50, 35))
+    found = study(rows, ("phq9_response50", "pcl5_reliable15"))
+    for name, table in {
+        "change": found.change(by="protocol"), "bands": found.bands(by="protocol"),
+        "joint": found.joint(*CRITERIA[:2], by="protocol"), "effect_sizes": found.effect_sizes(by="protocol"),
+        "regression_to_mean": found.regression_to_mean(by="protocol"),
+    }.items():  # fmt: skip
+        assert tuple(table.columns) == ("protocol", *TABLES[name].names)
+        assert len(table)
+        for column in TABLES[name].columns:
+            blank = (table[column.name] == "") | table[column.name].isna()
+            assert column.nullable or not blank.any(), column.name
 
 
 def test_a_grouping_may_not_be_called_what_a_result_is() -> None:
