@@ -62,6 +62,7 @@ ORDER = [
     "figures",
     "good_time_figures",
     "course_figures",
+    "curve_figures",
     "sensitivity_figures",
     "benchmark_figures",
     "control_figures",
