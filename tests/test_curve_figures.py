@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import pytest
-
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
