@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.definitions.published import protocol_folder, published_series, series_named
+from ketaoutcomes.definitions.series import protocol_folder
 from ketaoutcomes.derived import ENTRY, ENTRY_REASONS, KEPT
 from ketaoutcomes.estimates import interval
 from ketaoutcomes.patients import BLANK_LABEL
@@ -23,7 +23,8 @@ from ketaoutcomes.results import NO_END, as_tuple, rates
 
 if TYPE_CHECKING:
     from ketaoutcomes.cohort import Cohort
-    from ketaoutcomes.definitions.published import Reported, Series
+    from ketaoutcomes.definitions import Definitions, Series
+    from ketaoutcomes.definitions.series import Reported
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.tallies import Tally
 
@@ -83,20 +84,23 @@ def _as_html(table: pd.DataFrame) -> str:
     return table.to_html(index=False, escape=True)
 
 
-def known(names: str | Sequence[str] | None) -> tuple[Series, ...]:
+def known(names: str | Sequence[str] | None, definitions: Definitions) -> tuple[Series, ...]:
     """The published series of these ids; all of them for None.
 
-    >>> [series.id for series in known(None)][:2]
+    >>> from ketaoutcomes.definitions import load
+    >>> [series.id for series in known(None, load())][:2]
     ['mcinnes2022', 'oliver2022']
     """
-    return tuple(published_series().values()) if names is None else tuple(map(series_named, as_tuple(names)))
+    if names is None:
+        return tuple(definitions.series.values())
+    return tuple(map(definitions.series_named, as_tuple(names)))
 
 
 def plan_for(plan: Plan, series: Series) -> Plan:
     """The plan with what a published series did otherwise: its criteria, points, gate and protocol.
 
     >>> from ketaoutcomes.plan import Plan
-    >>> plan_for(Plan(), published_series()["mcinnes2022"]).points.end_days
+    >>> plan_for(Plan(), Plan().definitions.series["mcinnes2022"]).points.end_days
     (14, 14, 31)
     """
     changes: dict[str, Any] = {name: dict(section) for name, section in series.plan.items()}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ketaoutcomes.cohort import Cohort
     from ketaoutcomes.comparisons import Comparison
     from ketaoutcomes.control_results import Funnel
-    from ketaoutcomes.definitions.published import Series
+    from ketaoutcomes.definitions import Series
     from ketaoutcomes.patients import Setting
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.tallies import Tally
@@ -60,6 +60,7 @@ class ComparisonVerbs:
         return comparisons.compare(
             counted, by=counted.header.by[-1], at=at, kind=as_tuple(kind or "current"),
             analysis=as_tuple(analysis or "nri"), reference=reference, level=level,
+            concomitant=self.plan.definitions.concomitant_of(by),
         )  # fmt: skip
 
     def benchmark(self, series: str) -> Benchmark:
@@ -74,7 +75,7 @@ class ComparisonVerbs:
 
     def benchmarks(self, series: Names = None) -> Benchmark:
         """The same for several published series (default: all that are known), in one table."""
-        chosen = benchmarks.known(series)
+        chosen = benchmarks.known(series, self.plan.definitions)
         return benchmarks.joined([benchmarks.benchmark(self._judged_as(one), one) for one in chosen])
 
     def _judged_as(self, series: Series) -> Tally:

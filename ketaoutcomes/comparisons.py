@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.definitions.published import concomitant_of
+from ketaoutcomes.definitions import Concomitant, load
 from ketaoutcomes.derived import BAND
 from ketaoutcomes.estimates import difference
 from ketaoutcomes.patients import BLANK_LABEL, NO_COURSE
@@ -72,6 +72,7 @@ def compare(
     analysis: str | Sequence[str] = "nri",
     reference: str | None = None,
     level: float | None = None,
+    concomitant: Concomitant | None = None,
 ) -> Comparison:
     """Each group's rate and its difference from a reference group, within strata of the other columns.
 
@@ -82,6 +83,7 @@ def compare(
         reference: the group the others are set against; by default the one the definition of a concomitant
             treatment names (taking none), else the group with the most people, ties by name.
         level: of all intervals; the plan's by default.
+        concomitant: the treatment that the column stands for; by default one the package knows by that name.
 
     Raises:
         ValueError: the tally is not grouped by that column, sessions of different protocols would be
@@ -98,14 +100,15 @@ def compare(
         tally, at=at, criteria=criteria, kind=kind, analysis=as_tuple(analysis), interval_method="wilson",
         level=confidence,
     )  # fmt: skip
-    chosen = _reference(table, by, reference)
-    table = _in_order(_with_differences(table, by, chosen, confidence), tally, by)
+    usual = concomitant or load().concomitant_of(by)
+    chosen = _reference(table, by, reference, usual)
+    table = _in_order(_with_differences(table, by, chosen, confidence), tally, by, usual)
     made = int(table["difference"].notna().sum())
     strata = [column for column in tally.header.by if column != by]
     own = ["axis", "instrument", "criterion", "kind", "analysis", "point", "n", "met", "rate", "low", "high"]
     columns = [*strata, by, *own, "reference", "difference", "diff_low", "diff_high", "reason"]
     return Comparison(
-        table=table[columns], warning=_warning(by, made, confidence), by=by, reference=chosen,
+        table=table[columns], warning=_warning(usual, made, confidence), by=by, reference=chosen,
         comparisons=made, as_of=tally.header.as_of,
     )  # fmt: skip
 
@@ -123,14 +126,13 @@ def compared_column(by: str, instruments: Sequence[str]) -> str:
     return f"{instruments[0]}{BAND}"
 
 
-def _reference(table: pd.DataFrame, by: str, wanted: str | None) -> str:
+def _reference(table: pd.DataFrame, by: str, wanted: str | None, usual: Concomitant | None) -> str:
     """The group that the others are set against."""
     known = sorted({str(group) for group in table[by]} - set(UNKNOWN))
     if wanted is not None:
         if wanted not in known:
             raise ValueError(f"reference must name one of the {len(known)} groups that {by!r} has here")
         return wanted
-    usual = concomitant_of(by)
     for name in usual.reference if usual is not None else ():
         if name in known:
             return name
@@ -161,9 +163,8 @@ def _with_differences(table: pd.DataFrame, by: str, reference: str, level: float
 _NUMBERS = ("due", "given", "assessed", "met", "n", "rate", "low", "high", "reason")
 
 
-def _in_order(table: pd.DataFrame, tally: Tally, by: str) -> pd.DataFrame:
+def _in_order(table: pd.DataFrame, tally: Tally, by: str, usual: Concomitant | None) -> pd.DataFrame:
     """Rows by what was judged, then by group: bands from the lowest up, unknown groups last."""
-    usual = concomitant_of(by)
     bands: Iterable[str] = usual.bands if usual is not None else ()
     if by.endswith(BAND):
         known = json.loads(tally.header.plan)["definitions"]["instruments"]
@@ -180,7 +181,7 @@ def _in_order(table: pd.DataFrame, tally: Tally, by: str) -> pd.DataFrame:
     return rows.sort_values(keys, kind="stable", ignore_index=True)
 
 
-def _warning(by: str, made: int, level: float) -> str:
+def _warning(usual: Concomitant | None, made: int, level: float) -> str:
     """What the table cannot say: chance among many comparisons, groups that differ anyway, what is known."""
     chance = made * (1 - level)
     if made == 0:
@@ -194,6 +195,5 @@ def _warning(by: str, made: int, level: float) -> str:
             f"would leave out 0 by chance. For {each} over all of them together, ask for "
             f"level={1 - (1 - level) / made:.6g} (Bonferroni)."
         )
-    usual = concomitant_of(by)
     about = [] if usual is None else [usual.words, "A blank is an unknown group, not a no."]
     return " ".join([many, CONFOUNDED, *about])

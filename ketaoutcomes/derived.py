@@ -5,12 +5,12 @@ Each is one code per course with its labels, so that a Tally can be grouped by i
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ketaoutcomes.definitions import DefinitionError, band_of
-from ketaoutcomes.definitions.published import published_series, series_named
 from ketaoutcomes.plan import PlanError
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ketaoutcomes.courses import Baselines, Courses, DoseDays
-    from ketaoutcomes.definitions import Definitions, Instrument
-    from ketaoutcomes.definitions.published import Series
+    from ketaoutcomes.definitions import Definitions, Instrument, Series
 
 Array = Any
 BAND = "_baseline_band"
@@ -49,10 +48,21 @@ def band_instrument(column: str, definitions: Definitions) -> Instrument | None:
     return instrument
 
 
-def entry_series(column: str) -> Series | None:
+def entry_series(column: str, definitions: Definitions) -> Series | None:
     """The published series whose entry rule a column names (`mcinnes2022_entry`), if it names one."""
-    name = column.removesuffix(ENTRY)
-    return series_named(name) if column.endswith(ENTRY) and name in published_series() else None
+    return definitions.series.get(column.removesuffix(ENTRY)) if column.endswith(ENTRY) else None
+
+
+def entry_rules(by: Sequence[str], definitions: Definitions) -> str:
+    """The entry rules that a grouping names, as canonical JSON; empty where it names none.
+
+    >>> from ketaoutcomes.definitions import load
+    >>> entry_rules(["site"], load()), entry_rules(["oliver2022_entry"], load())
+    ('', '{"oliver2022":{"doses":[],"routes":["iv"],"span":null,"within":null}}')
+    """
+    found = [series for column in by if (series := entry_series(column, definitions)) is not None]
+    rules = {series.id: series.entry for series in found}
+    return json.dumps(rules, sort_keys=True, separators=(",", ":")) if rules else ""
 
 
 def band_codes(base: Baselines, instrument: Instrument) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from ketaoutcomes.intake.rules import Rule, rules
 
 if TYPE_CHECKING:
-    from ketaoutcomes.definitions import Criterion, Definitions, Instrument, Protocol
+    from ketaoutcomes.definitions import Criterion, Definitions, Instrument, Protocol, Series
 
 WIDTH = 88
 
 
 def explanation(code: str, definitions: Definitions) -> str | None:
-    """What is known by a name: a rule of intake, a criterion (full or bare), an instrument, a protocol.
+    """What is known by a name: a rule of intake, a criterion (full or bare), an instrument, a protocol, a
+    published series, a treatment beside ketamine.
 
     None where nothing is. Case does not matter.
 
@@ -32,6 +33,10 @@ def explanation(code: str, definitions: Definitions) -> str | None:
         parts.append(_instrument(definitions.instruments[name]))
     if name in definitions.protocols:
         parts.append(_protocol(definitions.protocols[name]))
+    if name in definitions.series:
+        parts.append(_series(definitions.series[name]))
+    if name in definitions.concomitants:
+        parts.append(_wrapped(definitions.concomitants[name].words))
     return "\n\n".join(parts) or None
 
 
@@ -82,6 +87,19 @@ def _protocol(protocol: Protocol) -> str:
         value = getattr(protocol, name)
         lines += [f"  {words}: {value}"] if value is not None else []
     return "\n".join([*lines, *_sources(protocol.cites)])
+
+
+def _series(series: Series) -> str:
+    lines = [f"{series.id}: {series.title}", f"  routes: {', '.join(series.routes)}"]
+    if series.doses:
+        fewest, *most = series.doses
+        many = f"{fewest} to {most[0]}" if most else f"at least {fewest}"
+        lines.append(f"  {many} dose days within {series.doses_within_days} days of the first")
+    for one in series.reported:
+        n = f"of {one.n:,}" if one.n is not None else "n not stated"
+        lines.append(f"  {one.criterion}, {series.at} {one.point}: {100 * float(one.rate):g} %, {n}")
+    lines += [_wrapped(f"not applied: {rule} ({why})", "  ") for rule, why in series.not_applied]
+    return "\n".join([*lines, _wrapped(f"Source: {series.cite} (read: {series.sure})", "  ")])
 
 
 def _sources(cites: Mapping[str, str]) -> list[str]:

@@ -381,7 +381,7 @@ def _derived(p: Patients, column: str) -> tuple[Array, tuple[str, ...]] | None:
         return None
     if (instrument := band_instrument(column, p.plan.definitions)) is not None:
         return band_codes(p.baselines(instrument.id), instrument)
-    if (series := entry_series(column)) is not None:
+    if (series := entry_series(column, p.plan.definitions)) is not None:
         return entry_codes(p.courses, p.block.days, p.doses.routes, series)
     return None
 

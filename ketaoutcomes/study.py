@@ -32,6 +32,7 @@ from ketaoutcomes.comparison_verbs import ComparisonVerbs
 from ketaoutcomes.counting import Request, count, row_flow
 from ketaoutcomes.curve_verbs import CurveVerbs
 from ketaoutcomes.definitions import DefinitionError
+from ketaoutcomes.derived import entry_rules
 from ketaoutcomes.measure_verbs import MeasureVerbs
 from ketaoutcomes.outcomes import KINDS
 from ketaoutcomes.partition import GoodTimeSummary, good_time_summary
@@ -220,7 +221,8 @@ class Study(
         header = Header(
             plan=plan.canonical(), plan_hash=plan.hash, as_of=self.as_of, by=grouping, axes=axes,
             criteria=names, kinds=kinds, courses=self.plan.population.courses,
-            basis=basis, change=as_text(rules), lasting=lasting, dates=self.cohort.dates,
+            basis=basis, change=as_text(rules), entry=entry_rules(grouping, plan.definitions),
+            lasting=lasting, dates=self.cohort.dates,
             sources=tuple(sorted(source.sha256 for source in self.cohort.sources)),
         )  # fmt: skip
         return make(header, parts)

@@ -57,6 +57,7 @@ class Header:
     basis: str = ""  # of good time's level, where that was counted: target or fixed
     change: str = ""  # what counts as change beyond error, where that was counted: canonical JSON
     measure: str = ""  # the quality measure counted, as JSON: its definition, periods, what was judged
+    entry: str = ""  # entry rules of published series that it is grouped by: canonical JSON
     lasting: tuple[str, ...] = ()  # rules for relapse and sudden gains, where counted: canonical JSON
     schema: int = SCHEMA
     numbers: int = NUMBERS

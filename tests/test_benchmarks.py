@@ -10,8 +10,9 @@ from small_cohorts import Rows, dose_frame, people_frame, wide_scores
 
 import ketaoutcomes as ko
 from ketaoutcomes import benchmarks
-from ketaoutcomes.definitions.published import published_series, series_named
+from ketaoutcomes.definitions import load
 from ketaoutcomes.disclosure import protect
+from ketaoutcomes.explain import explanation
 
 mpl.use("Agg")
 PLAN = ko.Plan(population={"complete": True})
@@ -27,7 +28,7 @@ def study(*people: tuple[str, str, dict[str, object]]) -> ko.Study:
 
 def entry(found: ko.Study, series: str) -> list[str]:
     """Why each of one-person studies' courses is kept or not."""
-    tally = found._judged_as(series_named(series))
+    tally = found._judged_as(load().series_named(series))
     return sorted(tally.points[f"{series}_entry"].unique())
 
 
@@ -106,7 +107,7 @@ def test_one_clinic_by_their_rule_and_by_everyone():
     ],
 )  # fmt: skip
 def test_their_numbers_are_theirs(series, criterion, point, rate, n, charts):
-    one = series_named(series)
+    one = load().series_named(series)
     (found,) = [r for r in one.reported if (r.criterion, r.point) == (criterion, point)]
     assert (float(found.rate), found.n, one.charts) == (rate, n, charts)
 
@@ -114,12 +115,12 @@ def test_their_numbers_are_theirs(series, criterion, point, rate, n, charts):
 def test_every_reported_rate_is_tested_above():
     (mark,) = [m for m in test_their_numbers_are_theirs.pytestmark if m.name == "parametrize"]
     stated = {(series, criterion, point) for series, criterion, point, *_ in mark.args[1]}
-    assert stated == {(s.id, r.criterion, r.point) for s in published_series().values() for r in s.reported}
+    assert stated == {(s.id, r.criterion, r.point) for s in load().series.values() for r in s.reported}
 
 
-@pytest.mark.parametrize("name", list(published_series()))
+@pytest.mark.parametrize("name", list(load().series))
 def test_every_series_is_cited_and_says_what_is_not_applied(name):
-    one = published_series()[name]
+    one = load().series[name]
     assert one.cite
     assert one.not_applied
     assert benchmarks.plan_for(PLAN, one).criteria.primary == one.criteria  # all their criteria are defined
@@ -147,7 +148,7 @@ def test_a_protocol_of_ones_own_gives_way_to_theirs():
 
 def test_hidden_counts_stay_hidden():
     people = [(SIX, "0:20 31:8", {})] * 30 + [(SIX, "0:20 31:18", {})] * 4
-    one = series_named("mcinnes2022")
+    one = load().series_named("mcinnes2022")
     (shown,) = protect([study(*people)._judged_as(one)])
     own = benchmarks.benchmark(shown, one).table.query("source == 'own'").set_index("criterion")
     assert np.isnan(own.loc["phq9_response50", "rate"])  # four without response
@@ -160,12 +161,91 @@ def test_unknown_series_and_other_tallies_are_refused():
     with pytest.raises(ValueError, match="did you mean 'mcinnes2022'"):
         found.benchmark("mcinnes")
     with pytest.raises(ValueError, match="not grouped by"):
-        benchmarks.benchmark(found.tally(at="end"), series_named("mcinnes2022"))
+        benchmarks.benchmark(found.tally(at="end"), load().series_named("mcinnes2022"))
+
+
+def test_a_series_of_ones_own_is_one_more_file(tmp_path):
+    (tmp_path / "ours.toml").write_text(
+        """
+        [series.ours2024]
+        title = "Our first year"
+        cite = "house"
+        sure = "abstract"
+        charts = 80
+        n = 40
+        routes = ["im"]
+        at = "end"
+        kind = "current"
+        analysis = "observed"
+        [[series.ours2024.reported]]
+        criterion = "phq9_response50"
+        rate = 37.5
+        """,
+        encoding="utf-8",
+    )
+    rows = Rows().add("a", "0/im 7/im 14/im 21/im", {}, phq9="0:20 35:8")
+    own = PLAN.replace(folders=(str(tmp_path),))
+    found = ko.Study(ko.Cohort.from_frames(dose_frame(rows), wide_scores(rows), plan=own)).benchmark(
+        "ours2024"
+    )
+    table = found.table.set_index("source")
+    assert (table.loc["published", "rate"], table.loc["published", "share_kept"]) == (0.375, 0.5)
+    assert table.loc["own", ["n", "met"]].tolist() == [1, 1]
+
+
+def test_a_series_and_a_treatment_are_explained():
+    said = explanation("McInnes2022", load())
+    assert "53.6 %, of 537" in said
+    assert "10.1016/j.jad.2021.12.097" in said
+    assert "n not stated" in explanation("osmind_ptsd", load())
+    assert "How sure" in explanation("lamotrigine", load())
+
+
+def test_what_is_wrong_with_a_series_is_said_at_once(tmp_path):
+    (tmp_path / "wrong.toml").write_text(
+        """
+        [series.wrong]
+        title = "x"
+        cite = "house"
+        sure = "hearsay"
+        n = 0
+        routes = "iv"
+        doses = [4]
+        at = "end"
+        kind = "current"
+        analysis = "observed"
+        [[series.wrong.reported]]
+        criterion = "phq9_response50"
+        rate = 137.5
+        """,
+        encoding="utf-8",
+    )
+    with pytest.raises(ValueError, match="hearsay") as refused:
+        load((str(tmp_path),))
+    for said in ("series.wrong.n", "series.wrong.routes", "series.wrong.doses", "percentage from 0 to 100"):
+        assert said in str(refused.value)
+
+
+def test_tallies_of_different_rules_do_not_add(tmp_path):
+    text = "[series.ours]\ntitle='x'\ncite='house'\nsure='abstract'\nn=9\nroutes=['{route}']\nat='end'\n"
+    text += "kind='current'\nanalysis='observed'\n[[series.ours.reported]]\n"
+    text += "criterion='phq9_response50'\nrate=50\n"
+    tallies = []
+    for route in ("iv", "im"):
+        folder = tmp_path / route
+        folder.mkdir()
+        (folder / "ours.toml").write_text(text.format(route=route), encoding="utf-8")
+        rows = Rows().add(route, "0 7", {}, phq9="0:20 35:8")
+        plan = PLAN.replace(folders=(str(folder),))
+        cohort = ko.Cohort.from_frames(dose_frame(rows), wide_scores(rows), plan=plan)
+        tallies.append(ko.Study(cohort).tally(by="ours_entry", at="end"))
+    with pytest.raises(ValueError, match="entry"):
+        sum(tallies)
 
 
 def slow_entry(doses: pd.DataFrame, first: int, last: int, route: str, series: str) -> str:
     """The entry rule, dose by dose."""
-    one = series_named(series)
+    one = load().series_named(series)
     if route not in one.routes:
         return "other_route"
     if not one.doses:
@@ -186,8 +266,8 @@ def slow_entry(doses: pd.DataFrame, first: int, last: int, route: str, series: s
 def test_the_rule_dose_by_dose_says_the_same(series):
     sample = ko.load_sample()
     study = ko.Study(
-        benchmarks.cohort_for(sample, series_named(series)),
-        plan=benchmarks.plan_for(sample.plan, series_named(series)),
+        benchmarks.cohort_for(sample, load().series_named(series)),
+        plan=benchmarks.plan_for(sample.plan, load().series_named(series)),
     )
     by_patient = dict(list(sample.doses.groupby("patient")))
     first = study.courses[study.courses["course"] == 1]
@@ -205,8 +285,8 @@ def test_the_rule_dose_by_dose_says_the_same(series):
 
 def test_all_series_in_one_table_and_a_chart():
     found = ko.Study(ko.load_sample()).benchmarks()
-    assert list(found.table["series"].unique()) == list(published_series())
-    assert set(found.not_applied["series"]) == set(published_series())
+    assert list(found.table["series"].unique()) == list(load().series)
+    assert set(found.not_applied["series"]) == set(load().series)
     assert found.caution in repr(found)
     assert "<table" in found._repr_html_()
     from matplotlib import pyplot as plt

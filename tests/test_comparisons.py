@@ -13,7 +13,7 @@ from small_cohorts import Rows, dose_frame, people_frame, wide_scores
 
 import ketaoutcomes as ko
 from ketaoutcomes.comparisons import compare
-from ketaoutcomes.definitions.published import concomitants
+from ketaoutcomes.definitions import load
 from ketaoutcomes.disclosure import protect
 from ketaoutcomes.plan import PlanError
 from ketaoutcomes.tallies import Header, Tally, make
@@ -211,9 +211,9 @@ def test_rows_in_any_order_and_parts_added_give_the_same_table():
     pd.testing.assert_frame_equal(sum(parts).points, whole.points)
 
 
-@pytest.mark.parametrize("name", list(concomitants()))
+@pytest.mark.parametrize("name", list(load().concomitants))
 def test_every_treatment_says_how_sure_and_by_whom(name):
-    one = concomitants()[name]
+    one = load().concomitants[name]
     assert one.evidence
     assert one.sure
     assert any(letter.isdigit() for letter in one.cite) or "preprint" in one.cite

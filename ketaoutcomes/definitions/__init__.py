@@ -48,6 +48,7 @@ from ketaoutcomes.definitions.model import (
 from ketaoutcomes.definitions.reading import read_criterion, read_instrument, read_protocol
 from ketaoutcomes.definitions.scoring import Scored, band_of, score_items
 from ketaoutcomes.definitions.section import Section, parse
+from ketaoutcomes.definitions.series import Concomitant, Series, read_concomitant, read_series
 
 __all__ = [
     "DIAGNOSIS",
@@ -57,6 +58,7 @@ __all__ = [
     "RULES",
     "Band",
     "Cluster",
+    "Concomitant",
     "Criterion",
     "DefinitionError",
     "Definitions",
@@ -73,6 +75,7 @@ __all__ = [
     "Protocol",
     "Reliability",
     "Scored",
+    "Series",
     "as_markdown",
     "band_of",
     "load",
@@ -143,6 +146,8 @@ class _Shelf:
         self._protocols = dict(start.protocols) if start else {}
         self._occurrences = dict(start.occurrences) if start else {}
         self._measures = dict(start.measures) if start else {}
+        self._series = dict(start.series) if start else {}
+        self._concomitants = dict(start.concomitants) if start else {}
 
     def add(self, files: Iterable[Traversable]) -> None:
         """Read the files: instruments and protocols first, then criteria, then measures, which use them."""
@@ -160,10 +165,17 @@ class _Shelf:
                 self._add_criterion(entry, own, alone=not section.has("instrument"))
         for section, _ in opened:
             self._add_measures(section)
+            self._add_named(section, "series", self._series, read_series)
+            self._add_named(section, "concomitant", self._concomitants, read_concomitant)
             section.close()
 
     def definitions(self) -> Definitions:
         """What was collected; DefinitionError with every mistake where there was one."""
+        for series in self._series.values():
+            for name in series.criteria:
+                if name not in self._criteria:
+                    near = suggestion(name, self._criteria)
+                    self.findings.append(f"series.{series.id}: reported: no such criterion{near}")
         for it in self._instruments.values():
             for family, short in it.families.items():
                 if f"{it.id}_{short}" not in self._criteria:
@@ -183,6 +195,8 @@ class _Shelf:
             protocols=FrozenMap(sorted(self._protocols.items())),
             occurrences=FrozenMap(self._occurrences),
             measures=FrozenMap(self._measures),
+            series=FrozenMap(self._series),
+            concomitants=FrozenMap(self._concomitants),
         )
 
     def _add_instrument(self, file: Section) -> Instrument | None:

@@ -10,7 +10,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from ketaoutcomes.definitions.series import Concomitant, Series
 
 Value_co = TypeVar("Value_co", covariant=True)
 
@@ -314,6 +317,8 @@ class Definitions:
     protocols: FrozenMap[Protocol]
     occurrences: FrozenMap[Occurrence] = field(default_factory=FrozenMap)
     measures: FrozenMap[Measure] = field(default_factory=FrozenMap)
+    series: FrozenMap[Series] = field(default_factory=FrozenMap)
+    concomitants: FrozenMap[Concomitant] = field(default_factory=FrozenMap)
 
     def instrument(self, name: str) -> Instrument:
         """The instrument of that id; DefinitionError, with the nearest id, where there is none."""
@@ -330,6 +335,21 @@ class Definitions:
     def measure(self, name: str) -> Measure:
         """The measure of that id; DefinitionError, with the nearest id, where there is none."""
         return _find(self.measures, name, "measure")
+
+    def series_named(self, name: str) -> Series:
+        """The published series of that id; DefinitionError, with the nearest id, where there is none."""
+        return _find(self.series, name, "series")
+
+    def concomitant_of(self, column: str) -> Concomitant | None:
+        """The treatment beside ketamine that a column of people stands for, if it is one known to matter.
+
+        >>> from ketaoutcomes.definitions import load
+        >>> load().concomitant_of("benzodiazepine_band").bands
+        ('none', 'up to 8 mg', 'over 8 mg')
+        >>> load().concomitant_of("site") is None
+        True
+        """
+        return next((one for one in self.concomitants.values() if column in one.columns), None)
 
     def measure_text(self, name: str) -> dict[str, Any]:
         """Everything that can change a number of a measure, as JSON's own kinds of value."""

@@ -1,19 +1,19 @@
 """What others published, as data: series to set one's own rates beside, and treatments that may interfere.
 
-Every number stands, cited, in the TOML files beside this module. What of a published rule cannot be applied
-to one's own records is part of the entry, so that it is printed with the rates.
+Every number stands, cited, in `series.toml` and `concomitant.toml` (and the user's own files). What of a
+published rule cannot be applied to one's own records is part of the entry, so that it is printed with the
+rates.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from ketaoutcomes.definitions.model import DefinitionError, FrozenMap, suggestion
-from ketaoutcomes.definitions.section import Section, parse
+from ketaoutcomes.definitions.model import FrozenMap
+from ketaoutcomes.definitions.section import Section, is_name
 
 AXES = ("session", "week", "end")
 KINDS = ("current", "ever")
@@ -60,6 +60,14 @@ class Series:
     not_applied: tuple[tuple[str, str], ...]
 
     @property
+    def entry(self) -> dict[str, Any]:
+        """Their entry rule as JSON's own kinds of value: everything that decides whom it keeps."""
+        return {
+            "routes": list(self.routes), "doses": list(self.doses), "within": self.doses_within_days,
+            "span": self.span_days,
+        }  # fmt: skip
+
+    @property
     def criteria(self) -> tuple[str, ...]:
         """The criteria their rates are about, in their order."""
         return tuple(dict.fromkeys(one.criterion for one in self.reported))
@@ -90,69 +98,15 @@ class Concomitant:
         return f"{self.title}: {self.effect}. {self.evidence} How sure: {self.sure}. {self.cite}."
 
 
-@lru_cache(maxsize=1)
-def published_series() -> FrozenMap[Series]:
-    """Every published series by its id, in the order of the file.
-
-    >>> published_series()["mcinnes2022"].n
-    537
-    """
-    return FrozenMap({name: _series(name, entry) for name, entry in _entries("series").items()})
-
-
-def series_named(name: str) -> Series:
-    """The series of that id; DefinitionError, with the nearest id, where there is none.
-
-    >>> series_named("mcinnes")
-    Traceback (most recent call last):
-    ketaoutcomes.definitions.model.DefinitionError: unknown series 'mcinnes'; did you mean 'mcinnes2022'?
-    """
-    known = published_series()
-    if name not in known:
-        raise DefinitionError(f"unknown series '{name}'{suggestion(name, known)}")
-    return known[name]
-
-
-@lru_cache(maxsize=1)
-def concomitants() -> FrozenMap[Concomitant]:
-    """Treatments beside ketamine that may change its effect, by id.
-
-    >>> [one.title for one in concomitants().values()]
-    ['benzodiazepine', 'lamotrigine', 'risperidone', 'olanzapine', 'psychotherapy']
-    """
-    return FrozenMap({name: _concomitant(name, entry) for name, entry in _entries("concomitant").items()})
-
-
-def concomitant_of(column: str) -> Concomitant | None:
-    """The treatment a column of people stands for, if it is one that is known to matter.
-
-    >>> concomitant_of("benzodiazepine_band").bands
-    ('none', 'up to 8 mg', 'over 8 mg')
-    >>> concomitant_of("site") is None
-    True
-    """
-    return next((one for one in concomitants().values() if column in one.columns), None)
-
-
 def protocol_folder() -> str:
-    """The folder of the protocols that published series are judged by, as a plan's `folders` takes it."""
-    return str(resources.files(__name__) / "protocols")
+    """The folder of protocols that only a published series is judged by, as a plan's `folders` takes it."""
+    return str(resources.files(__package__) / "published")
 
 
-def _entries(kind: str) -> dict[str, Section]:
-    """The tables of one file by name; DefinitionError with every mistake, so that none is read half."""
-    findings: list[str] = []
-    name = f"{kind}.toml"
-    section = parse((resources.files(__name__) / name).read_text(encoding="utf-8"), name, findings)
-    table = section.section(kind)
-    found = {key: table.section(key) for key in table.given()} if table is not None else {}
-    section.close()
-    if findings:
-        raise DefinitionError(*findings)
-    return {key: entry for key, entry in found.items() if entry is not None}
-
-
-def _series(name: str, entry: Section) -> Series:
+def read_series(name: str, entry: Section) -> Series | None:
+    """One published series, or None where there is a mistake (noted)."""
+    if not is_name(name):
+        entry.note("", "a series is named in lower-case letters, digits and underscores")
     at = entry.choice("at", AXES)
     n = entry.whole("n", 1, 10_000_000)
     reported = tuple(_reported(one, n, entry.text("point", "end")) for one in entry.sections("reported"))
@@ -175,8 +129,7 @@ def _series(name: str, entry: Section) -> Series:
     if bool(series.doses) != (series.doses_within_days is not None) or len(series.doses) > 2:
         entry.note("doses", "the fewest and the most doses go with doses_within_days")
     entry.close()
-    _refuse(entry)
-    return series
+    return series if entry.is_sound() else None
 
 
 def _reported(entry: Section, n: int, point: str) -> Reported:
@@ -190,7 +143,8 @@ def _reported(entry: Section, n: int, point: str) -> Reported:
     return found
 
 
-def _concomitant(name: str, entry: Section) -> Concomitant:
+def read_concomitant(name: str, entry: Section) -> Concomitant | None:
+    """One treatment beside ketamine, or None where there is a mistake (noted)."""
     found = Concomitant(
         id=name, title=entry.text("title"), columns=_texts(entry, "columns"),
         reference=_texts(entry, "reference"),
@@ -199,8 +153,7 @@ def _concomitant(name: str, entry: Section) -> Concomitant:
         evidence=entry.text("evidence"), sure=entry.text("sure"), cite=entry.text("cite"),
     )  # fmt: skip
     entry.close()
-    _refuse(entry)
-    return found
+    return found if entry.is_sound() else None
 
 
 def _texts(entry: Section, key: str) -> tuple[str, ...]:
@@ -209,8 +162,3 @@ def _texts(entry: Section, key: str) -> tuple[str, ...]:
     if not found or not all(isinstance(text, str) and text for text in found):
         entry.note(key, "a list of texts is needed")
     return tuple(str(text) for text in found)
-
-
-def _refuse(entry: Section) -> None:
-    if not entry.is_sound():
-        raise DefinitionError(*entry.findings)
