@@ -356,7 +356,7 @@ def _sentence(rows: pd.DataFrame, group: Sequence[str], names: Mapping[str, str]
     )
     if not np.isfinite(lead["rate"]):
         return f"{subject}: no headline rate ({lead['reason'].replace('_', ' ')})."
-    known = rest[rest["rate"].notna()]
+    known = rest[rest["rate"].notna() & (rest["assessed"].fillna(0) > 0)]  # 0 of nobody scored says nothing
     text = (
         f"{subject}: {share(lead['rate'])} of {int(lead['n'])} by the headline's definition "
         f"(interval {share(lead['low'])} to {share(lead['high'])})"
