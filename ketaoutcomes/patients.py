@@ -129,9 +129,31 @@ def _records_end(cohort: Cohort, plan: Plan, as_of: str | None) -> tuple[str, ND
         )
     if plan.population.complete:
         return "complete", far
-    if len(people) and not np.isnan(stated).any():
-        return "cut_day", stated.astype(np.int64)
-    return "none", far
+    return _stated_end(cohort, stated, far)
+
+
+def _stated_end(cohort: Cohort, stated: Array, far: Array) -> tuple[str, NDArray[np.int64]]:
+    """Undated records' end by `people.cut_day`: for everyone with a dose or a score, or for no one.
+
+    Raises `PlanError` where only some have one: nobody could say when the others' records end, and leaving
+    those out, or taking theirs to be complete, would each be a choice made in silence.
+    """
+    known = ~np.isnan(stated)
+    if not known.any():
+        return "none", far
+    records = [cohort.dose_records.patient, *(scores.patient for scores in cohort.score_records.values())]
+    recorded = np.unique(np.concatenate(records))
+    without = int((~known[recorded]).sum())
+    if without:
+        raise PlanError(
+            lines=[
+                f"people.cut_day is given for some and blank for {without} of {len(recorded)} with records; "
+                "give it for each (the last day on which their records are known to be complete), leave the "
+                "column out (only observed rates), or, where nothing more will come, write under "
+                "[population]: complete = true"
+            ]
+        )
+    return "cut_day", np.where(known, np.nan_to_num(stated), far).astype(np.int64)
 
 
 def parse_as_of(text: str) -> str:

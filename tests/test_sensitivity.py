@@ -400,7 +400,8 @@ def test_the_spread_in_one_sentence() -> None:
     assert text.replace("\u202f", " ") == (
         "response, after induction: 38 % of 8 by the headline's definition (interval 14 % to 69 %); over 12 "
         "others, each changed in one respect, it runs from 25 % (PHQ-9 from 10 or higher to below 10, and "
-        "lower by at least 6 points) to 75 % (every missing score taken as met); 1 more could not be computed."
+        "lower by at least 6 points) to 75 % (every missing score taken as met); 1 more could not be "
+        "computed."
     )
     nobody = study_of(Rows().add("A", SESSIONS, phq9="0:20"), complete(["phq8_response50"]))
     (none,) = sentences(nobody.sensitivity())

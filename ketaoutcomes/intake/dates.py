@@ -1,7 +1,7 @@
 """Texts to calendar days: ISO as it stands, anything else only by the plan's `date_format`.
 
 The process's locale plays no part. A time of day is checked and left out: the local date as written decides
-the day.
+the day, unless the plan names the clinic's `time_zone` and the time its own offset.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterable, Sequence
+from zoneinfo import ZoneInfo
 
 from ketaoutcomes.intake.findings import Stop
 
@@ -53,8 +54,12 @@ def compiled(date_format: str) -> re.Pattern[str]:
     return re.compile("".join(parts) + tail + ("" if "hh" in date_format else _TIME), re.IGNORECASE)
 
 
-def date(text: str, declared: re.Pattern[str] | None = None) -> tuple[datetime.date | None, str]:
+def date(
+    text: str, declared: re.Pattern[str] | None = None, zone: ZoneInfo | None = None
+) -> tuple[datetime.date | None, str]:
     """One date, and the rule it breaks: E05 no such day, E04 a spreadsheet's serial, E07 a placeholder.
+
+    With a `zone`, a time that has an offset (or Z) falls on the day it was there; one without is local.
 
     >>> date("2025-02-28"), date("2025-02-30"), date("45678"), date("9999-12-31")
     ((datetime.date(2025, 2, 28), ''), (None, 'E05'), (None, 'E04'), (None, 'E07'))
@@ -71,9 +76,24 @@ def date(text: str, declared: re.Pattern[str] | None = None) -> tuple[datetime.d
         year += 2000 if year < 50 else 1900
     try:
         found = datetime.date(year, month, int(part["day"]))
-    except ValueError:
+        if zone is not None and part.get("zone"):
+            found = _local(found, part, zone)
+    except (ValueError, OverflowError):
         return None, "E05"
     return (found, "") if FIRST_DAY <= found <= LAST_DAY else (None, "E07")
+
+
+def _local(day: datetime.date, part: dict[str, str | None], zone: ZoneInfo) -> datetime.date:
+    """The calendar day it was in a time zone, at a time with an offset."""
+    hour, minute, offset = int(part["hour"] or 0), int(part["minute"] or 0), str(part["zone"])
+    west = -1 if offset[0] == "-" else 1
+    ahead = (
+        datetime.timedelta()
+        if offset in _UTC
+        else west * datetime.timedelta(hours=int(offset[1:3]), minutes=int(offset[-2:]))
+    )
+    moment = datetime.datetime.combine(day, datetime.time(hour, minute), datetime.timezone(ahead))
+    return moment.astimezone(zone).date()
 
 
 def _month(text: str) -> int:
@@ -87,8 +107,11 @@ def _time_exists(part: dict[str, str | None]) -> bool:
     return hour < 24 and minute < 60 and second < 60
 
 
-def check_dates(texts: Sequence[str], declared: str | None, column: str) -> None:
-    """Refuse a column of dates whose reading would be a guess; the message has the line to write."""
+def check_dates(texts: Sequence[str], declared: str | None, column: str, *, zoned: bool = False) -> None:
+    """Refuse a column of dates whose reading would be a guess; the message has the line to write.
+
+    `zoned`: the clinic's time zone is known.
+    """
     odd = [text for text in texts if text and not _ISO.fullmatch(text)]
     if declared is None:
         wanted = _formats(odd)
@@ -96,7 +119,22 @@ def check_dates(texts: Sequence[str], declared: str | None, column: str) -> None
             lines = " or ".join(f'date_format = "{one}"' for one in wanted)
             message = f"holds dates that are not YYYY-MM-DD; write under [columns]: {lines}"
             raise Stop("E01", message, column=column, setting={"date_format": wanted})
-    _check_zones(texts, column)
+    if not zoned:
+        _check_zones(texts, column)
+
+
+def local_zone(
+    texts: Sequence[str], name: str | None, declared: re.Pattern[str] | None = None
+) -> ZoneInfo | None:
+    """The clinic's time zone, where a column's times need one: midnight in UTC throughout means dates."""
+    patterns = [_ISO, _COMPACT] if declared is None else [declared, _ISO]
+    found = [next((m for one in patterns if (m := one.fullmatch(text))), None) for text in texts]
+    timed = [m for m in found if m is not None and m.groupdict().get("zone")]
+    return None if name is None or not timed or _are_dates(timed) else ZoneInfo(name)
+
+
+def _are_dates(timed: Sequence[re.Match[str]]) -> bool:
+    return all(m["zone"] in _UTC and not int(m["hour"]) and not int(m["minute"]) for m in timed)
 
 
 def _formats(texts: Iterable[str]) -> list[str]:
@@ -128,9 +166,9 @@ def _formats(texts: Iterable[str]) -> list[str]:
 def _check_zones(texts: Sequence[str], column: str) -> None:
     """Times in UTC do not say which local day it was; times with a local offset do."""
     timed = [m for text in texts if (m := _ISO.fullmatch(text) or _COMPACT.fullmatch(text)) and m["zone"]]
-    at_midnight = all(not int(m["hour"]) and not int(m["minute"]) for m in timed)
-    if timed and not at_midnight and all(m["zone"] in _UTC for m in timed):
+    if timed and not _are_dates(timed) and all(m["zone"] in _UTC for m in timed):
         message = (
-            "holds times in UTC, which do not say the clinic's local day; export local times, or dates only"
+            "holds times in UTC, which do not say the clinic's local day; write under [columns]: "
+            'time_zone = "Europe/Berlin" (the clinic\'s), or export local times, or dates only'
         )
         raise Stop("E10", message, column=column)

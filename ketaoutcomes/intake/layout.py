@@ -185,7 +185,8 @@ class _Resolver:
         if "patient" not in fields and "patient" in base:
             fields["patient"] = base["patient"]
         dated = "day" in fields or "date" in fields
-        for name in INHERITED[table]:
+        covariates = self.columns.covariates if table == "people" else ()
+        for name in (*INHERITED[table], *covariates):
             if name in base and name not in fields and not (name in ("day", "date") and dated):
                 fields[name] = base[name]
         return fields

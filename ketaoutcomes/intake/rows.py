@@ -62,9 +62,10 @@ class Rows:
     def dates(self, name: str) -> Typed:
         """One column of ours as calendar dates; refused where reading it would be a guess."""
         cells, date_format = self.cells(name), self.plan.columns.date_format
-        dates.check_dates(cells.texts, date_format, cells.name)
         declared = dates.compiled(date_format) if date_format else None
-        return typed_days(cells, lambda text: dates.date(text, declared))
+        zone = dates.local_zone(cells.texts, self.plan.columns.time_zone, declared)
+        dates.check_dates(cells.texts, date_format, cells.name, zoned=zone is not None)
+        return typed_days(cells, lambda text: dates.date(text, declared, zone))
 
     def label(self, name: str, among: Array) -> Typed:
         """A label kept as text: a site, a protocol, a covariate. Guarded against identifiers."""

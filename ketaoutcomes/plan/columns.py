@@ -213,6 +213,24 @@ def _encoding() -> Reader:
     return Reader('the name of an encoding, such as "latin-1"', read)
 
 
+def _time_zone() -> Reader:
+    wanted = 'the name of a time zone, such as "Europe/Berlin"'
+
+    def read(value: Any, place: Place) -> str | None:
+        import zoneinfo  # a plan must import fast
+
+        if not isinstance(value, str):
+            return place.refuse(f"must be {wanted}; got {kind(value)}")
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            near = nearest(value, zoneinfo.available_timezones(), quote='"')
+            return place.refuse(f"must be {wanted}; got {echo(value)}{near}")
+        return value
+
+    return Reader(wanted, read)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Columns(
     Section, section="columns", about='ours = "theirs"; not analysis, outside the plan\'s hash', open=True
@@ -231,6 +249,12 @@ class Columns(
         (), texts(wanted="a list of headers"), "kept as columns of people, as text, under their own name"
     )
     date_format: str | None = key(None, _date_format(), "needed where dates are ambiguous", '"DD/MM/YYYY"')
+    time_zone: str | None = key(
+        None,
+        _time_zone(),
+        "the clinic's: times with an offset or in UTC become its calendar days",
+        '"Europe/Berlin"',
+    )
     delimiter: str | None = key(
         None, choice(",", ";", "\t", "|", ":", " "), "between cells, where not found", '";"'
     )

@@ -229,15 +229,19 @@ def echo(value: object) -> str:
     return str(value)[:40] if isinstance(value, Real | Decimal) else kind(value)
 
 
-def nearest(word: object, known: Iterable[str], *, quote: str = "", listing: bool = False) -> str:
+def nearest(
+    word: object, known: Iterable[str], *, quote: str = "", listing: bool = False, alike: float = 0.6
+) -> str:
     """The end of a message: the known word that was probably meant; else, on request, all of them.
+
+    `alike` says how near a known word must be, from 0 to 1: every letter.
 
     >>> nearest("levle", ["interval", "level"])
     '; did you mean level?'
     """
     names = list(known)
     folded = {name.casefold(): name for name in names}
-    near = difflib.get_close_matches(str(word).casefold(), folded, n=1)
+    near = difflib.get_close_matches(str(word).casefold(), folded, n=1, cutoff=alike)
     if near:
         return f"; did you mean {quote}{folded[near[0]]}{quote}?"
     return f"; its keys are {', '.join(names)}" if listing and names else ""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ketaoutcomes.definitions import Definitions
 
 ROUTES = ("iv", "im", "sc", "intranasal", "sublingual", "oral")
+SLIP = 0.8  # how alike a word and a route must be to be one misspelt: transdermal is not intranasal
 BY_ROUTE = Lookup(iv="iv6", im="im", intranasal="esketamine", sublingual="home", oral="home")
 
 SECTIONS: dict[str, type[Section]] = {
@@ -251,9 +252,12 @@ def _read_protocol(value: Any, place: Place) -> Lookup[str] | None:
         return place.refuse(f'must be a table, route = "protocol"; got {kind(value)}')
     stands = True
     for route, name in value.items():
-        hint = "" if route in (*ROUTES, "all") else nearest(route, (*ROUTES, "all"))
+        # A route of one's own may be named: only what is nearly one of ours is taken for a slip.
+        hint = "" if route in (*ROUTES, "all") else nearest(route, (*ROUTES, "all"), alike=SLIP)
         if hint:
             place.at(route).refuse(f"is not a route{hint}")
+        elif route != route.strip().casefold() or not route:
+            place.at(route).refuse("must be a route in lower-case letters")
         elif not (isinstance(name, str) and name):
             place.at(route).refuse(f"must be the name of a protocol in quotes; got {kind(name)}")
         elif "all" in value and route != "all":
