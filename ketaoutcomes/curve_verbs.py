@@ -70,6 +70,16 @@ class CurveVerbs:
         early = lasting(tuple(self.plan.folders)).early_sessions
         return response_curves.onset(self._onset_moves(criteria, by, "session"), early=early)
 
+    def sudden_gains(self, criteria: Names = None, *, by: Names = None) -> pd.DataFrame:
+        """How many courses had a sudden gain (Tang and DeRubeis 1999) between two sessions, by protocol.
+
+        On every instrument of the criteria that has a rule; columns and a caution as
+        `response_curves.sudden_gains` has them.
+        """
+        curve_counts.check_end_known(self._setting)
+        counted = self.tally(by=by, at="session", criteria=criteria, tables=("sudden_gains",))
+        return response_curves.sudden_gains(counted)
+
     def onsets(self, criteria: Names = None) -> pd.DataFrame:
         """When each headline course left treatment, and between which scores a response came.
 

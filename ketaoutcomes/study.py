@@ -12,6 +12,7 @@ from ketaoutcomes import (
     curve_counts,
     curve_results,
     durability_counts,
+    gain_counts,
     good_time,
     good_time_counts,
     histories,
@@ -217,6 +218,7 @@ class Study(
             parts["flow"].append(row_flow(self.cohort.ledger, grouping))
         plan = self._plan_with(names)
         lasting = durability_counts.rules_counted(plan, names) if "durability" in tables else ()
+        lasting += gain_counts.rules_counted(plan, names) if "sudden_gains" in tables else ()
         kinds = (*request.kinds, strata.KIND) if "strata" in tables else request.kinds
         header = Header(
             plan=plan.canonical(), plan_hash=plan.hash, as_of=self.as_of, by=grouping, axes=axes,
@@ -411,6 +413,8 @@ def _counts(p: Patients, request: Request, basis: str) -> Iterator[Mapping[str, 
         yield strata.count(p, request.by, request.axes, request.criteria)
     if "durability" in request.tables:
         yield durability_counts.count(p, request.by, request.criteria)
+    if "sudden_gains" in request.tables:
+        yield gain_counts.count(p, request.by, request.criteria)
     if "safety" in request.tables:
         yield safety_counts.count(p, request.by, request.axes)
 

@@ -42,6 +42,7 @@ ORDER = [
     "good_time_counts",
     "curve_counts",
     "durability_counts",
+    "gain_counts",
     "good_time_cells",
     "safety_counts",
     "disclosure",
