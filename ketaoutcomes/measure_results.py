@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,18 +30,37 @@ def measure(tally: Tally, *, interval_method: str | None = None, level: float | 
     asked = json.loads(tally.header.measure)
     cells = tally.points[tally.points["axis"] == "measure"]
     frame = _layout(tally, asked, cells)
-    by = list(tally.header.by)
-    found = cells.assign(state=cells["state"].astype(str))
-    keys = [*by, "criterion", "point"]
-    wide = found.set_index([*keys, "state"])["n"].unstack("state") if len(found) else pd.DataFrame()
-    labels = ["met", "not_met", "missing", "not_due", *(f"excluded:{reason}" for reason in asked["reasons"])]
-    if len(found):
-        at = pd.MultiIndex.from_frame(frame[[*by, "criterion", "period"]].astype(object))
-        counts = wide.reindex(columns=labels).reindex(at).fillna(0).to_numpy(dtype=np.int64)
-    else:
-        counts = np.zeros((len(frame), len(labels)), dtype=np.int64)
-    count = dict(zip(labels, counts.T, strict=True))
-    return _finished(tally, frame, asked, count, interval_method, level)
+    counts = _counts(frame, cells, list(tally.header.by))
+    return _finished(tally, frame, asked, counts, interval_method, level)
+
+
+Counts = Callable[[Iterable[str]], Array]
+
+
+def _counts(frame: pd.DataFrame, cells: pd.DataFrame, by: list[str]) -> Counts:
+    """Gives, for every row of the table, how many are in any of some states; NaN where that is hidden.
+
+    A protected Tally joins states by `+`: a sum is known where it is made of whole cells.
+    """
+    states = cells["state"].astype(str).unique()
+    key = pd.MultiIndex.from_frame(frame[[*by, "criterion", "period"]].astype(object))
+    row = key.get_indexer(pd.MultiIndex.from_frame(cells[[*by, "criterion", "point"]].astype(object)))
+    column = pd.Index(states).get_indexer(pd.Index(cells["state"].astype(str)))
+    n = np.zeros((len(frame), len(states)), dtype=np.float64)
+    there = np.zeros((len(frame), len(states)), dtype=bool)
+    np.add.at(n, (row, column), cells["n"].to_numpy(dtype=np.float64))
+    there[row, column] = True
+
+    def count(wanted: Iterable[str]) -> Array:
+        own = set(wanted)
+        parts = [set(state.split("+")) for state in states]
+        inside = np.array([part <= own for part in parts], dtype=bool)
+        across = np.array([bool(part & own) and not part <= own for part in parts], dtype=bool)
+        total = n[:, inside].sum(axis=1)
+        total[there[:, across].any(axis=1)] = np.nan
+        return total if np.isnan(total).any() else total.astype(np.int64)
+
+    return count
 
 
 def _layout(tally: Tally, asked: dict[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
@@ -60,40 +80,43 @@ def _finished(
     tally: Tally,
     frame: pd.DataFrame,
     asked: dict[str, Any],
-    count: dict[str, Any],
+    count: Counts,
     method: str | None,
     level: float | None,
 ) -> pd.DataFrame:
     """The table: counts, the rate with its interval, and what was not judged."""
     rates = json.loads(tally.header.plan)["rates"]
-    excluded = {f"excluded_{reason}": count[f"excluded:{reason}"] for reason in asked["reasons"]}
-    n = count["met"] + count["not_met"] + count["missing"]
-    left_out = np.sum(list(excluded.values()), axis=0)
+    reasons = [f"excluded:{reason}" for reason in asked["reasons"]]
+    judged = ("missing", "not_met", "met")
+    n, met = count(judged), count(["met"])
+    known = ~np.isnan(n) & ~np.isnan(met)
     low, high = interval(
-        count["met"], n, method or rates["interval"], float(rates["level"]) if level is None else level
-    )
+        np.where(known, met, np.nan), np.where(known, n, np.nan), method or rates["interval"],
+        float(rates["level"]) if level is None else level,
+    )  # fmt: skip
     with np.errstate(invalid="ignore", divide="ignore"):
-        rate = np.where(n > 0, count["met"] / n, np.nan)
+        rate = np.where(n > 0, met / n, np.nan)
     return frame.assign(
-        population=left_out + count["not_due"] + n,
-        excluded=left_out,
-        **excluded,
-        not_due=count["not_due"],
+        population=count([*reasons, "not_due", *judged]),
+        excluded=count(reasons),
+        **{f"excluded_{name}": count([f"excluded:{name}"]) for name in asked["reasons"]},
+        not_due=count(["not_due"]),
         n=n,
-        missing=count["missing"],
-        not_met=count["not_met"],
-        met=count["met"],
+        missing=count(["missing"]),
+        not_met=count(["not_met"]),
+        met=met,
         rate=rate,
         low=low,
         high=high,
-        reason=_reasons(n, count["not_due"]),
+        reason=_reasons(n, met, count(["not_due"])),
         not_judged=", ".join(part for part in asked["parts"] if part not in asked["judged"]),
     )
 
 
-def _reasons(n: Array, not_due: Array) -> Array:
-    """Why there is no rate; None where there is one."""
-    reason = np.full(len(n), "nobody_entered", dtype=object)
-    reason[not_due > 0] = "nobody_due"
-    reason[n > 0] = None
+def _reasons(n: Array, met: Array, not_due: Array) -> Array:
+    """Why there is no rate; blank where there is one."""
+    reason = np.full(len(n), "", dtype=object)
+    reason[np.isnan(n) | np.isnan(met)] = "hidden"
+    reason[(n == 0) & ~(not_due > 0)] = "nobody_entered"
+    reason[(n == 0) & (not_due > 0)] = "nobody_due"
     return reason

@@ -83,7 +83,10 @@ class MeasureVerbs:
     def measure_tally(
         self: Studied, name: str, *, period: Periods = None, by: Names = None, judge: Names = None
     ) -> Tally:
-        """Counts of a measure, from which its table is computed; those of other patients add to them."""
+        """Counts of a measure, from which its table is computed; those of other patients add to them.
+
+        `ko.protect` makes of them what may be published, and `measure_results.measure` the table of either.
+        """
         asked, grouping = _asked(self, name, period, judge), _grouping(as_tuple(by or ()))
         names = [rate.criterion for rate in asked.measure.rates if rate.criterion]
         return measures.tally(self._setting, self._plan_with(names), asked, grouping)

@@ -13,7 +13,6 @@ import pytest
 import ketaoutcomes as ko
 from ketaoutcomes.definitions import MEASURE_RULES, DefinitionError, load
 from ketaoutcomes.definitions.measure_listing import measure_tables
-from ketaoutcomes.disclosure import DisclosureError
 from ketaoutcomes.plan import PlanError, Population, parse_plan
 from ketaoutcomes.tallies import parse_tally
 
@@ -422,14 +421,6 @@ def test_what_cannot_be_judged_at_all_says_what_to_write():
         other.measure("drr_e")
     with pytest.raises(ValueError, match="did you mean 'cms159'"):
         other.measure("cms195")
-
-
-def test_a_measure_is_not_published_before_it_can_be_protected():
-    counted = ko.Study(cohort([(INDEX, 15)], visit()), as_of="2025-12-31").measure_tally(
-        "cms159", period=2025
-    )
-    with pytest.raises(DisclosureError, match="quality measure"):
-        ko.protect([counted])
 
 
 # --- properties over random cohorts -----------------------------------------------------------------------

@@ -27,6 +27,9 @@ difference or sum is one; 0 may be shown. `docs/disclosure.md` says how, and wha
   one, each on the first day on which enough have gathered (`ketaoutcomes.disclosure.moves`). On the day from
   which on nothing is told a NaN stands. Empty in Tallies with a grouping.
 
+A Tally of a quality measure (`study.measure_tally`) holds everyone who entered, states joined by `+` until
+none is small (`ketaoutcomes.disclosure.measures`).
+
 A Tally of good time (`tables=("good_time",)`) holds the cells of `ketaoutcomes.good_time_cells`, joined until
 none is small, and the median days to the level (`ketaoutcomes.disclosure.good_time`).
 """
@@ -42,6 +45,7 @@ from ketaoutcomes.disclosure.choose import choose
 from ketaoutcomes.disclosure.facts import DisclosureError, margins
 from ketaoutcomes.disclosure.good_time import protect_good_time
 from ketaoutcomes.disclosure.links import logic
+from ketaoutcomes.disclosure.measures import protect_measures
 from ketaoutcomes.disclosure.moves import Told, move_rows, tell_all
 from ketaoutcomes.disclosure.rest import beside
 from ketaoutcomes.disclosure.rewrite import PERMITS, ROUND_TO, STATISTICS, moments, rewrite, rounded
@@ -102,7 +106,7 @@ def protect(tallies: Sequence[Tally], profile: str = "cms11") -> list[Tally]:
     if any(tally.header.change for tally in tallies):
         raise DisclosureError("counts of change beyond error cannot be protected yet; keep them internal")
     if any(tally.header.measure for tally in tallies):
-        raise DisclosureError("a quality measure cannot be protected yet: leave it out of what is published")
+        return _with_measures(tallies, profile)
     if not tallies:
         return []
     plain = [tally for tally in tallies if not tally.header.basis]
@@ -114,6 +118,16 @@ def protect(tallies: Sequence[Tally], profile: str = "cms11") -> list[Tally]:
     last = iter(done_last)
     shown = [next(last) if tally.header.basis else tally for tally in shown]
     return _with_moves(tallies, shown, told, profile)
+
+
+def _with_measures(tallies: Sequence[Tally], profile: str) -> list[Tally]:
+    """Quality measures, beside the other Tallies of the release."""
+    others = [tally for tally in tallies if not tally.header.measure]
+    own = [tally for tally in tallies if tally.header.measure]
+    plain = iter(protect(others, profile))
+    shown = protect_measures(own, others, profile, LARGEST_SMALL[profile])
+    done = iter([rounded(tally) for tally in shown] if profile == "opensafely" else shown)
+    return [next(done) if tally.header.measure else next(plain) for tally in tallies]
 
 
 def _with_moves(
