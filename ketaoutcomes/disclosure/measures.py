@@ -187,8 +187,8 @@ def _entry(tally: Tally, asked: dict[str, Any], period: str) -> Entry:
 def _choose(
     entry: Entry, told: Told, everyone: frozenset[int], limit: int, grouped: bool
 ) -> tuple[list[int], Array]:
-    """The level of every rate, and which groups are shown: as many groups as can be, then the finest."""
-    best: tuple[int, list[int], Array] = (-1, [len(LEVELS) - 1] * len(entry.rates), None)
+    """The level of every rate, and which groups are shown: most rates, then most groups, then finest."""
+    best: tuple[tuple[int, int], list[int], Array] = ((-1, -1), [len(LEVELS) - 1] * len(entry.rates), None)
     for level in range(len(LEVELS)):
         for levels in _finer_first(entry, level):
             fine = _fine(entry, entry.n, levels, limit)
@@ -197,13 +197,15 @@ def _choose(
             whole = entry.together()
             fine &= _fine(whole, whole.n, levels, limit)[0] & _beside(whole, levels, told, everyone, limit)[0]
             shown = _with_company(entry, levels, fine, limit) if grouped else fine
-            if int(shown.sum()) > best[0]:
-                best = (int(shown.sum()), levels, shown)
+            told_rates = sum(("met",) in entry.cells(one) for one in levels)
+            worth = (int(shown.sum()) * told_rates, int(shown.sum()))
+            if worth > best[0]:
+                best = (worth, levels, shown)
     return best[1], best[2]
 
 
 def _finer_first(entry: Entry, level: int) -> Iterator[list[int]]:
-    """All rates at one level; then as many as can be, the others telling their denominator, or who entered."""
+    """All rates at one level; then as many as can be, the others telling how many were due, or entered."""
     rates, only_n = range(len(entry.rates)), len(LEVELS) - 2
     yield [level for _ in rates]
     for rest in (only_n, only_n + 1) if level < only_n else ():
