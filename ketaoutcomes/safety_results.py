@@ -25,6 +25,7 @@ from ketaoutcomes.safety_counts import (
     NEW,
     SAFETY,
 )
+from ketaoutcomes.wording import HIDDEN, count, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,9 +191,9 @@ def sentence(tally: Tally) -> str:
     table = safety(tally)
     rows = table[(table["axis"] == COURSE) & (table["instrument"] == SAFETY)]
     said = [
-        f"{event.title} in {_counted(float(count), float(n))}"
+        f"{event.title} in {_counted(float(met), float(n))}"
         for event in events()
-        for name, count, n in zip(rows["measure"], rows["count"], rows["n"], strict=True)
+        for name, met, n in zip(rows["measure"], rows["count"], rows["n"], strict=True)
         if name == event.name and n != 0
     ]
     if not said:
@@ -200,9 +201,8 @@ def sentence(tally: Tally) -> str:
     return f"Of people with a record after any dose: {'; '.join(said)}. {NOT_A_SYSTEM}"
 
 
-def _counted(count: float, n: float) -> str:
-    of = "a hidden number" if np.isnan(n) else f"{n:,.0f}"
-    if np.isnan(count) or np.isnan(n):
-        return f"a hidden number of {of}" if np.isnan(count) else f"{count:,.0f} of {of}"
-    share = 100 * count / n
-    return f"{count:,.0f} of {of} ({share:.{int(0 < share < 1)}f} %)"
+def _counted(met: float, n: float) -> str:
+    of = f"a {HIDDEN} number" if np.isnan(n) else count(n)
+    if np.isnan(met):
+        return f"a {HIDDEN} number of {of}"
+    return f"{count(met)} of {of}" + ("" if np.isnan(n) else f" ({percent(met, n)})")

@@ -35,7 +35,7 @@ class SafetyVerbs:
         >>> import ketaoutcomes as ko
         >>> table = ko.Study(ko.load_sample()).safety()
         >>> first = table.query("protocol == 'iv6' and measure == 'dissociation' and point == '1'")
-        >>> first[["of", "n", "not_recorded", "count"]].values.tolist()
+        >>> first[["of", "n", "not_recorded", "count"]].astype(int).values.tolist()
         [[530, 493, 37, 340]]
         """
         persons = safety(self.tally(by=by, at="end", tables=("safety",)), level=level)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import ketaoutcomes as ko
-from ketaoutcomes import safety_results, simulate
+from ketaoutcomes import safety_figures, safety_results, simulate
 from ketaoutcomes.cohort import Cohort
 from ketaoutcomes.disclosure import protect
 from ketaoutcomes.monitoring import DIASTOLIC, READINGS, SYSTOLIC, events, ranges
@@ -367,7 +367,8 @@ def test_the_sentence_states_numbers_and_where_to_report() -> None:
     tally = sample().tally(at="end", tables=("safety",))
     said = safety_results.sentence(tally)
     row = told(sample().safety(), "dissociation", axis="course")
-    assert f"dissociation in {row['count']:,.0f} of {row['n']:,} ({100 * row['value']:.0f} %)" in said
+    share = f"{100 * row['value']:.0f}\u202f%"
+    assert f"dissociation in {row['count']:,.0f} of {row['n']:,} ({share})" in said
     assert "usual channels" in said
     with pytest.raises(ValueError, match="everyone together"):
         safety_results.sentence(sample().tally(by="site", at="end", tables=("safety",)))
@@ -529,6 +530,31 @@ def test_good_time_beside_safety_does_not_tell_who_was_asked_only_later() -> Non
     seen = [shown(persons)["course", "last", "phq9", f"safety_item_{name}"] for name in ("new", "higher")]
     assert [row["n"] for row in seen] == [60, 40]
     assert not small(asked - 100)
+
+
+# The chart
+
+
+def test_the_chart_draws_shares_intervals_and_who_is_on_record() -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    table = sample().safety()
+    own = table[(table["measure"] == "dissociation") & (table["protocol"] == "iv6")]
+    ax = safety_figures.by_session(table[table["protocol"] == "iv6"])
+    assert ax.get_lines()[0].get_ydata().tolist() == own["value"].tolist()
+    bars = ax.collections[0].get_segments()
+    assert [bar[:, 1].tolist() for bar in bars] == own[["low", "high"]].to_numpy().tolist()
+    words = [text.get_text() for text in ax.texts]
+    assert [f"{n}" for n in own["n"]] == words[1:7]
+    everyone = safety_figures.by_session(table)
+    assert len(everyone.get_lines()) == 3
+    assert len({(line.get_marker(), line.get_linestyle()) for line in everyone.get_lines()}) == 3
+    (protected,) = protect([sample().tally(at="session", tables=("safety",))])
+    hidden = safety_figures.by_session(safety_results.safety(protected))
+    assert "hidden" in [text.get_text() for text in hidden.texts]
+    with pytest.raises(ValueError, match="no rows"):
+        safety_figures.by_session(table, "no_such_event")
+    pyplot.close("all")
 
 
 def test_safety_beside_a_report_changes_nothing_else_it_shows() -> None:

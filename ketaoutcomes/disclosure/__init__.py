@@ -30,6 +30,9 @@ difference or sum is one; 0 may be shown. `docs/disclosure.md` says how, and wha
 A Tally of a quality measure (`study.measure_tally`) holds everyone who entered, states joined by `+` until
 none is small (`ketaoutcomes.disclosure.measures`).
 
+Side effects and worsening (`tables=("safety",)`) are further facts of `points` and `values`, placed last, so
+that a report shows what it showed without them.
+
 A Tally of good time (`tables=("good_time",)`) holds the cells of `ketaoutcomes.good_time_cells`, joined until
 none is small, and the median days to the level (`ketaoutcomes.disclosure.good_time`).
 """
