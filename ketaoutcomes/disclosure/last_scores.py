@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ketaoutcomes.disclosure.safety import judges
+
 if TYPE_CHECKING:
     from ketaoutcomes.tallies import Tally
 
@@ -42,7 +44,7 @@ def scored_elsewhere(others: Sequence[Tally], instrument: str, criterion: str) -
         steps = measured(tally)
         steps = steps[(steps["instrument"] == instrument) & (steps["step"] == "any_score")]
         ever = float(steps["n"].iloc[0]) if len(steps) else ever
-        for axis in {"week", "end"} & set(tally.header.axes):
+        for axis in {"week", "end"} & set(tally.header.axes if judges(tally) else ()):
             table = rates(tally, at=axis, analysis="nri")
             table = table[table["criterion"] == criterion]
             if axis == "week":

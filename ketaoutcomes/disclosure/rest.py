@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketaoutcomes.disclosure.safety import shown_answers
+from ketaoutcomes.disclosure.safety import judges, shown_answers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ def shown_elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
             for reason in flow:
                 n = own.loc[own["reason"] == reason, "n"]
                 flow[reason] = float(n.iloc[0]) if len(n) else flow[reason]
-        for axis in tally.header.axes:
+        for axis in tally.header.axes if judges(tally) else ():
             table = rates(tally, at=axis, kind=tally.header.kinds, analysis=("nri",))
             table = table[table["instrument"] == instrument]
             for name, parts in found.items():

@@ -32,6 +32,11 @@ def is_safety(fact: Fact) -> bool:
     return fact.instrument == SAFETY or fact.axis == COURSE
 
 
+def judges(tally: Tally) -> bool:
+    """Whether a Tally holds points of its criteria: without any, its rates are those of nobody."""
+    return bool(tally.points["criterion"].isin(tally.header.criteria).any())
+
+
 def nested(facts: Sequence[Fact]) -> Array:
     """Pairs of facts, one of them of safety, of which one may lie inside the other.
 
