@@ -105,6 +105,14 @@ def durability(
 
     Raises:
         ValueError: an unknown rule or way to follow, or a day beyond the plan's curve.
+
+    Example:
+        >>> import ketaoutcomes as ko
+        >>> study = ko.Study(ko.load_sample())
+        >>> tally = study.tally(at="end", criteria="phq9_response50", tables=("durability",))
+        >>> found = durability(tally, relapse=["lost", "lost_confirmed"])
+        >>> found.marks.loc[found.marks["day"] == 56, ["relapse", "no_relapse"]].round(2).to_numpy().tolist()
+        [['lost', 0.84], ['lost_confirmed', 0.97]]
     """
     rules = lasting(tuple(folders))
     longest = int(json.loads(tally.header.plan)["points"]["curve_days"])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes import wording
 from ketaoutcomes.curve_counts import BETWEEN, ENTERED, SESSION_STATES, STATES
 from ketaoutcomes.estimates import curves
 from ketaoutcomes.estimates.intervals import interval
@@ -39,7 +40,9 @@ HIDDEN, NOT_FOLLOWED, TOO_FEW = "hidden", "not_followed", "too_few_at_risk"
 NOT_REACHED, NOT_KNOWN, NOBODY = "not_reached", "not_followed_so_far", "nobody_at_risk"
 COLUMNS = frozenset({
     "competing", "method", "why", "at_risk", "events", "stopped", "censored", "estimate", "se",
-    "stopped_share", "straddling", "not_counted", "until", "class", "after", "share",
+    "stopped_share", "straddling", "not_counted", "until", "class", "after", "share", "rule", "due", "judged",
+    "gained", "relapse", "relapsed", "relapses", "recurrences", "retreated", "unscored", "never_scored",
+    "retreated_share", "no_relapse", "trend", "booster", "given", "ended", "open", "returned", "still_off",
 })  # fmt: skip
 """Columns of these tables that no grouping may be named like."""
 
@@ -91,6 +94,16 @@ def curve(
 
     Raises:
         ValueError: another clock, another competing event, or a day beyond the plan's curve.
+
+    Example:
+        >>> import ketaoutcomes as ko
+        >>> tally = ko.Study(ko.load_sample()).tally(
+        ...     at="end", criteria="phq9_response50", tables=("curves",)
+        ... )
+        >>> curve(tally, days=[28])[["n", "method", "estimate"]].round(2).to_numpy().tolist()
+        [[1052, 'aalen_johansen', 0.34]]
+
+    Sources: Aalen and Johansen 1978; Kaplan and Meier 1958; limits as `estimates.curves`.
     """
     found = _read(tally, clock, competing)
     return found.table(found.estimate(level, least), days)
@@ -120,6 +133,39 @@ def curve_summary(
     """
     found = _read(tally, clock, competing)
     return found.summary(found.estimate(level, least), until)
+
+
+def sentence(tally: Tally, *, level: float | None = None, **group: str) -> str:
+    """The median of one curve from the first dose in one sentence, or that it was not reached.
+
+    `group` picks the curve where there are several: criterion, and the grouping. Raises `ValueError` where it
+    does not pick one.
+
+    >>> import ketaoutcomes as ko
+    >>> tally = ko.Study(ko.load_sample()).tally(at="end", criteria="phq9_response50", tables=("curves",))
+    >>> print(sentence(tally).split(";")[0])
+    Of 1,052 who started, half had not met phq9_response50 by day 198, when 43 % had
+    """
+    table = curve_summary(tally, level=level)
+    keys = list(table.columns)[: list(table.columns).index("clock")]
+    unknown = sorted(set(group) - set(keys))
+    if unknown:
+        raise ValueError(f"there is no {', '.join(unknown)} to choose by")
+    for name, value in group.items():
+        table = table[table[name] == value]
+    if len(table) != 1:
+        raise ValueError(f"give one value each of {', '.join(keys)}; {len(table)} rows fit")
+    row = table.iloc[0].to_dict()
+    began = f"Of {wording.count(row['n'])} who started, half had"
+    if row["median_reason"] not in ("", NOT_REACHED):
+        told = f"{began} met {row['criterion']} by a day that is not known"
+        return f"{told}: {row['median_reason'].replace('_', ' ')}."
+    if row["median_reason"]:
+        at = wording.share(row["last_estimate"]).replace("\u202f", " ")
+        told = f"{began} not met {row['criterion']} by day {row['known_to']}, when {at} had"
+    else:
+        told = f"{began} met {row['criterion']} by day {row['median']}"
+    return f"{told}; {wording.count(row['stopped'])} stopped before they did."
 
 
 def onset(tally: Tally, *, early: int = 2, level: float | None = None) -> pd.DataFrame:

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 from ketaoutcomes.definitions.lasting import lasting
+from ketaoutcomes.response_curves import LEAST_AT_RISK
+from ketaoutcomes.windows import CONFIRM_AFTER, CONFIRM_BY
 
 PAGE = Path(__file__).parents[1] / "docs" / "curves.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -21,5 +23,14 @@ def test_every_example_gives_what_is_printed() -> None:
     assert not result.failed, "".join(said)
 
 
-def test_every_rule_is_named() -> None:
-    assert [name for name in lasting().relapses if f"`{name}`" not in TEXT] == []
+def test_every_rule_stands_with_its_source() -> None:
+    for rule in lasting().relapses.values():
+        assert f"| `{rule.name}` | {rule.title} | {rule.cite} |" in TEXT
+
+
+def test_the_numbers_in_the_text_are_the_rules() -> None:
+    rules = lasting()
+    assert rules.gains["phq9_sg5"].points == 5
+    assert f"fewer than {LEAST_AT_RISK} are at risk" in TEXT
+    assert (rules.early_sessions, rules.recovery_days, rules.marks[1]) == (2, 120, 56)
+    assert (CONFIRM_AFTER, CONFIRM_BY) == (28, 59)

@@ -15,7 +15,7 @@ import pytest
 import random_cohorts
 from reference import Settings
 from small_cohorts import Rows, plan_for, study_of
-from test_response_curves import part
+from test_response_curves import R, part
 
 import ketaoutcomes as ko
 from ketaoutcomes import durability, response_curves
@@ -362,3 +362,33 @@ def test_nobody_responded():
     with pytest.raises(PlanError, match="cut_day"):
         study_of(Rows().add("a", "0", phq9="0:20"), plan_for(Settings(), [CRITERION])).durability()
     assert pd.api.types.is_integer_dtype(found.boosters["booster"])
+
+
+RETREATED = """
+[protocols.brief]
+title = "a gap of two days ends a course"
+cite = "house"
+carry = [1, 1]
+course_gap = 1
+maturity = 59
+end_week = 8
+"""
+
+
+def test_from_rows_to_what_r_says_of_relapse_and_retreatment(tmp_path):
+    # R's people (etm): 3 days after the first dose all respond. Cause 1 is a relapse, cause 2 another course,
+    # which begins on a day that is scored; the rest are last scored, and still well, on the day they leave.
+    (tmp_path / "brief.toml").write_text(RETREATED, encoding="utf-8")
+    oracle, rows = R["competing"], Rows()
+    for number, (day, cause) in enumerate(zip(oracle["data"]["exit"], oracle["data"]["cause"], strict=True)):
+        last = 3 + int(day)
+        score = f"0:20 3:10 {last}:{11 if cause == '1' else 10}"
+        rows.add(f"P{number}", f"0 {last}" if cause == "2" else "0", {"cut_day": 300}, phq9=score)
+    plan = plan_for(Settings(everyone="brief"), [CRITERION], folder=tmp_path)
+    tally = study_of(rows, plan).tally(at="end", tables=("durability",))
+    table = durability.relapse_curve(tally, "lost", least=1).set_index("day")
+    for at, day in enumerate(oracle["time"]):
+        row = table.loc[int(day)]
+        assert row["estimate"] == pytest.approx(oracle["share_1"][at], abs=1e-9)
+        assert row["retreated_share"] == pytest.approx(oracle["share_2"][at], abs=1e-9)
+        assert row["se"] ** 2 == pytest.approx(oracle["var_1"][at], abs=1e-9)

@@ -166,6 +166,24 @@ def test_a_curve_by_eye():
     assert row["restricted_mean"] == pytest.approx(13 - 0.25 * 10 - 0.25 * 4)
 
 
+def test_the_median_in_one_sentence():
+    def said(*people: tuple[str, str, int], **group: str) -> str:
+        tally = cohort(*people).tally(at="end", criteria=CRITERION, tables=("curves",))
+        return response_curves.sentence(tally, **group)
+
+    assert said(("0 3", "0:20 3:10", 50), ("0", "0:20", 50)) == (
+        "Of 2 who started, half had met phq9_response50 by day 3; 1 stopped before they did."
+    )
+    assert said(("0 3", "0:20", 9), ("0", "0:20", 50)) == (
+        "Of 2 who started, half had not met phq9_response50 by day 9, when 0 % had; 1 stopped before they "
+        "did."
+    )
+    with pytest.raises(ValueError, match="criterion; 0 rows"):
+        said(("0 3", "0:20", 9), criterion="pcl5_below33")
+    with pytest.raises(ValueError, match="no site"):
+        said(("0 3", "0:20", 9), site="North")
+
+
 def test_where_nobody_stops_the_method_is_kaplan_meier():
     study = cohort(("0", "0:20 3:10", 50), ("0", "0:20", 50), everyone="none")
     row = study.curve_summary(CRITERION).iloc[0]
