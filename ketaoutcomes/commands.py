@@ -233,6 +233,7 @@ def _refusal(refused: InputRefused) -> dict[str, Any]:
 def _findings(intake: Intake, share: float) -> dict[str, Any]:
     """Everything `check` found, as one JSON document."""
     from ketaoutcomes.intake import THRESHOLD
+    from ketaoutcomes.patients import record_dates
 
     cohort = intake.cohort
     files = [
@@ -248,6 +249,7 @@ def _findings(intake: Intake, share: float) -> dict[str, Any]:
         "schema": 1,
         "refused": False,
         "dates": cohort.dates,
+        "record_dates": record_dates(cohort),
         "files": files,
         "ledger": json.loads(cohort.ledger.to_json(orient="records")),
         "problems": _by_rule(cohort.problems),
@@ -277,9 +279,11 @@ def _by_rule(problems: pd.DataFrame) -> list[dict[str, Any]]:
 def _in_words(intake: Intake, share: float) -> str:
     """Everything `check` found, for people."""
     from ketaoutcomes.intake import THRESHOLD
+    from ketaoutcomes.patients import record_dates
 
     cohort = intake.cohort
-    lines = [repr(cohort), ""]
+    dates = record_dates(cohort)
+    lines = [repr(cohort), *([f"Records from {dates[0]} to {dates[1]}."] if dates else []), ""]
     for source in cohort.sources:
         lines.append(f"{source.name}: {source.rows:,} rows")
         uses = [use.split(" -> ") for use in intake.columns.get(source.name, {}).get("mapped", ())]

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 Array = Any
 BLANK_DAY = np.iinfo(np.int32).min
 FAR_AWAY = 2**30
+LONE_DATE = "E17"  # the rule by which a date that stands alone at the end is asked about
+LONE_AFTER = 366  # days without any record before it (house)
+A_FEW = 4  # records: two visits, each with a dose and a score (house)
 DATE_COLUMNS = {
     "target_day": "target_date",
     "cut_day": "cut_date",
@@ -88,6 +91,7 @@ class Reader:
         for name in self.frames:
             if name != "people":
                 self.rows[name] = self._by_patient_and_day(name)
+        self._ask_about_lone_dates()
         given, amount = self._given()
         origin = self._origin(given)
         doses = self._doses(self._relative(given, origin), amount)
@@ -155,6 +159,21 @@ class Reader:
             self._set_aside(name, self.fine[name] & far, column, "E07")
             days = np.where(far, np.int32(BLANK_DAY), days)
         return days
+
+    def _ask_about_lone_dates(self) -> None:
+        """Name the rows whose dates stand alone at the end: 2052 for 2025 would become the as-of day."""
+        tables = {id(self.frames[name]): name for name in ("scores", "doses")} if self.dated else {}
+        days = [self.rows[name].day for name in tables.values()]
+        alone = lone_from(np.concatenate(days)) if days else None
+        if alone is None:
+            return
+        before = len(self.found.parts)
+        for name in tables.values():
+            rows = self.rows[name]
+            place = np.sort(rows.position[rows.day >= alone])
+            self.found.rows(self.frames[name], name, place, "date", LONE_DATE, "asked")
+        # A row of a file may be in both tables, and is asked about once.
+        self.found.parts[before:] = [pd.concat(self.found.parts[before:]).drop_duplicates(["file", "row"])]
 
     def _given(self) -> tuple[Rows, NDArray[np.float64]]:
         """The rows that are a dose that was given, and their amounts, blank as NaN."""
@@ -394,6 +413,26 @@ class Reader:
         table["kind"], table["code"] = labelled(kind, kinds)[at], labelled(code, codes)[at]
         table["days"] = pd.array(lasted[at], dtype="Int64")
         return table.sort_values(["patient", "day", "kind", "code", "days"], ignore_index=True)
+
+
+def lone_from(days: Array) -> int | None:
+    """The first of a few days that lie more than a year after all the others; None where there are none.
+
+    A few are at most four records, or one in a hundred.
+
+    >>> lone_from(np.array([100, 130, 160, 900])), lone_from(np.array([100, 400, 765]))
+    (900, None)
+    """
+    if not len(days):
+        return None
+    first = int(days.min())
+    times = np.bincount(days.astype(np.int64) - first)
+    known = np.flatnonzero(times)
+    wide = np.flatnonzero(np.diff(known) > LONE_AFTER)
+    if not len(wide):
+        return None
+    alone = int(known[wide[-1] + 1])
+    return first + alone if times[alone:].sum() <= max(A_FEW, len(days) // 100) else None
 
 
 def _wrong_items(instrument: Instrument, got: int) -> str:

@@ -29,6 +29,7 @@ from ketaoutcomes.courses import (
 )
 from ketaoutcomes.definitions import MISSING
 from ketaoutcomes.derived import band_codes, band_instrument, entry_codes, entry_series
+from ketaoutcomes.frames import LONE_DATE
 from ketaoutcomes.monitoring import Monitoring
 from ketaoutcomes.outcomes import Judged, judged
 from ketaoutcomes.plan import Plan, PlanError
@@ -118,7 +119,7 @@ def _records_end(cohort: Cohort, plan: Plan, as_of: str | None) -> tuple[str, ND
         people["cut_day"].to_numpy(dtype=np.float64) if "cut_day" in people else np.full(len(people), np.nan)
     )
     if cohort.dates != "offsets":
-        day = last_date(cohort) if as_of is None else parse_as_of(as_of)
+        day = _last_date(cohort) if as_of is None else parse_as_of(as_of)
         cut = int(np.datetime64(day, "D").astype(np.int64)) - _start_days(cohort)
         return day, np.minimum(cut, np.where(np.isnan(stated), far, np.nan_to_num(stated)).astype(np.int64))
     if as_of is not None:
@@ -174,14 +175,37 @@ def parse_as_of(text: str) -> str:
     raise PlanError(lines=["as_of must be a date such as 2026-10-31 or a month such as 2026-10"])
 
 
-def last_date(cohort: Cohort) -> str:
-    """The last calendar day on which a dose or a score is on record."""
+def record_dates(cohort: Cohort) -> tuple[str, str] | None:
+    """The first and the last calendar day on which a dose or a score is on record; None where undated."""
+    if cohort.dates == "offsets":
+        return None
     start = _start_days(cohort)
-    last = [start[d.patient] + d.day for d in (cohort.dose_records,) if len(d.patient)]
-    last += [start[s.patient] + (s.time >> 1) for s in cohort.score_records.values() if len(s.patient)]
-    if not last:
+    found = [start[d.patient] + d.day for d in (cohort.dose_records,) if len(d.patient)]
+    found += [start[s.patient] + (s.time >> 1) for s in cohort.score_records.values() if len(s.patient)]
+    if not found:
+        return None
+    ends = int(min(days.min() for days in found)), int(max(days.max() for days in found))
+    return str(np.datetime64(ends[0], "D")), str(np.datetime64(ends[1], "D"))
+
+
+def _last_date(cohort: Cohort) -> str:
+    """The last calendar day on record, which is the as-of day where none is given.
+
+    Raises `PlanError` where there is none, or where it stands alone: a mistyped year would make everyone due.
+    """
+    dates = record_dates(cohort)
+    if dates is None:
         raise PlanError(lines=["no dated record: give as_of"])
-    return str(np.datetime64(int(max(days.max() for days in last)), "D"))
+    alone = int((cohort.problems["rule"] == LONE_DATE).sum())
+    if alone:
+        raise PlanError(
+            lines=[
+                f"the last dates on record ({alone} rows, rule {LONE_DATE} of the problems) lie more than a "
+                "year after all others, and one of them would be the as-of day; correct them, or give the "
+                "as-of day (as_of=, --as-of or --month)"
+            ]
+        )
+    return dates[1]
 
 
 def _observed_from(cohort: Cohort, plan: Plan) -> NDArray[np.int64]:

@@ -127,7 +127,7 @@ TABLES: dict[str, Table] = {
             Column("row", "integer", "row of that input, the header being row 1; 0 where the finding is about the file", nullable=True),
             Column("column", "text", "which column; blank where the finding is about the row", nullable=True),
             Column("rule", "text", "the rule's code; `ketaoutcomes explain CODE` says more"),
-            Column("action", "text", "normalised, quarantined or refused"),
+            Column("action", "text", "normalised, quarantined, refused, or asked: kept, and to be confirmed"),
         ),
         _table(
             "courses", "patient and course",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from reference import Settings
 from small_cohorts import Rows, plan_for, study_of
 
 import ketaoutcomes as ko
+from ketaoutcomes.cli import main
 from ketaoutcomes.plan import Plan, PlanError, parse_plan
 
 WIDE = table("a,0,35,mg,iv,18,f", "a,3,35,mg,iv,12,f", "b,0,35,mg,iv,20,m", header=f"{HEADER},sex")
@@ -142,3 +144,67 @@ def test_a_time_zone_that_is_none_is_refused() -> None:
     with pytest.raises(PlanError, match='did you mean "Europe/Berlin"'):
         plan_of('time_zone = "Europe/Berln"')
     assert plan_of(BERLIN).hash == Plan().hash  # where days come from is not analysis
+
+
+# A mistyped year became the as-of day, and everyone was due by it.
+
+DATED = "patient,date,dose,unit,route,phq9"
+VISITS = [f"{p},2025-0{m}-1{d},35,mg,iv,{s}" for p in "ab" for m, d, s in ((1, 0, 18), (1, 3, 12), (2, 0, 9))]
+
+
+def test_a_date_alone_at_the_end_is_asked_about(tmp_path: Path) -> None:
+    outcome = read_bytes(tmp_path, table(*VISITS, "b,2042-02-19,,,,8", header=DATED))
+    assert outcome.cohort is not None
+    assert outcome.found == {("asked", "E17", (8,))}
+    assert len(outcome.cohort.scores) == 7  # the row is kept
+    with pytest.raises(PlanError, match=r"1 rows, rule E17.*--as-of") as refused:
+        ko.Study(outcome.cohort)
+    assert "2042" not in str(refused.value)
+    assert ko.Study(outcome.cohort, as_of="2025-03").as_of == "2025-03-31"
+
+
+def test_a_row_with_dose_and_score_is_asked_about_once(tmp_path: Path) -> None:
+    content = table(*VISITS, "b,2027-02-19,35,mg,iv,8", "a,2027-03-19,35,mg,iv,8", header=DATED)
+    outcome = read_bytes(tmp_path, content)
+    assert outcome.found == {("asked", "E17", (8, 9))}
+    assert outcome.cohort is not None
+    assert len(outcome.cohort.problems) == 2
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["a,2026-02-10,,,,8"],  # 365 days after the last: a year's follow-up
+        [f"{p},2027-02-1{d},,,,8" for p in "ab" for d in range(3)],  # six records: another year's patients
+    ],
+)
+def test_other_gaps_are_taken_as_they_are(tmp_path: Path, more: list[str]) -> None:
+    cohort = read_bytes(tmp_path, table(*VISITS, *more, header=DATED)).cohort
+    assert cohort is not None
+    assert cohort.problems.empty
+    assert ko.Study(cohort).as_of == more[-1].split(",")[1]
+
+
+def test_frames_are_asked_about_too() -> None:
+    dates = pd.to_datetime(["2025-01-10", "2025-01-13", "2035-01-16"])
+    doses = pd.DataFrame({"patient": "a", "date": dates, "dose": 35.0, "unit": "mg", "route": "iv"})
+    scores = pd.DataFrame({"patient": "a", "date": dates[:2], "phq9": [18, 12]})
+    cohort = ko.Cohort.from_frames(doses, scores)
+    assert cohort.problems[["file", "row", "rule", "action"]].to_numpy().tolist() == [
+        ["doses", 4, "E17", "asked"]
+    ]
+
+
+def test_check_says_from_when_to_when_records_go(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.csv").write_bytes(table(*VISITS, "b,2042-02-19,,,,8", header=DATED))
+    assert main(["check", "in.csv"]) == 0
+    said = capfd.readouterr().out
+    assert "Records from 2025-01-10 to 2042-02-19." in said
+    assert "E17 asked: The last date lies more than a year after all others" in said
+    assert main(["check", "in.csv", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["record_dates"] == ["2025-01-10", "2042-02-19"]
+    assert main(["report", "in.csv", "--out", "out"]) == 2
+    assert "--as-of" in capfd.readouterr().err
