@@ -87,7 +87,7 @@ def curve(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, st
         stopped = str(rows["competing"].iloc[0])
         ends.append((words.get(stopped, _words(stopped)), QUIET, _last(rows["stopped_share"])))
     told = "sessions received" if axis == "session" else "days since the first dose"
-    _finish(ax, axis, told, lines, ends, words)
+    _finish(ax, axis, told, "estimate", lines, ends, words)
     return ax
 
 
@@ -116,7 +116,7 @@ def durability(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[st
     for style, name, rows in lines:
         _step(ax, style, "day", rows, "no_relapse")
         ends.append((name, style.colour, _last(rows["no_relapse"])))
-    _finish(ax, "day", "days since the response", lines, ends, words)
+    _finish(ax, "day", "days since the response", "no_relapse", lines, ends, words)
     return ax
 
 
@@ -161,7 +161,7 @@ def _last(values: pd.Series[float]) -> float | None:
 
 
 def _finish(
-    ax: Axes, axis: str, told: str, lines: Lines, ends: Sequence[tuple[str, str, float | None]],
+    ax: Axes, axis: str, told: str, value: str, lines: Lines, ends: Sequence[tuple[str, str, float | None]],
     words: Mapping[str, str],
 ) -> None:  # fmt: skip
     """Axes, the numbers at risk beneath, why lines stop, and the lines' names."""
@@ -184,6 +184,9 @@ def _finish(
             exact = known[known["at"] <= at].tail(1)
             if len(exact) and float(exact["at"].iloc[0]) == at:
                 _coloured(ax, at, count(exact["at_risk"].iloc[0]), 1 + place, style.colour)
+                if len(lines) > 1 and axis == "day":  # a mark on the line, for those who see no colours
+                    ax.plot(at, exact[value].iloc[0], marker=style.marker, markersize=5, color=style.colour,
+                            markeredgecolor="white", clip_on=False)  # fmt: skip
     under(ax, told, rows=1 + len(lines))
     _say_why(ax, axis, lines, words, last)
     _name_lines(ax, ends, gap=_APART)

@@ -84,7 +84,10 @@ class CurveVerbs:
         """When each headline course left treatment, and between which scores a response came.
 
         Row-level: do not share. One row per patient and criterion; days count from the course's first dose.
-        A response came in (last_without, first_with], where it is dated; `interval` is their distance.
+        Columns: patient, course, instrument, criterion, outcome (responded, lapsed, ended or censored; or why
+        no score can be judged), outcome_day, and, whenever the response came: last_without, first_with (it
+        came after the one and by the other, where it is dated), interval (their distance), session (doses
+        given before it).
         """
         curve_counts.check_end_known(self._setting)
         wanted = [self.plan.definitions.criterion(name) for name in self._criteria(criteria)]
@@ -122,6 +125,9 @@ class CurveVerbs:
         """When each response came, whether and when it was lost, and how long it was followed.
 
         Row-level: do not share. One row per patient and criterion; days count from the course's first dose.
+        Columns: patient, course, instrument, criterion, relapse (the rule), response_day, outcome (relapsed,
+        unscored, never_scored, retreated or censored), outcome_day, last_without (the last score before the
+        relapse showed), first_shown (the first that showed it), last_score, sustained (see `durability`).
         """
         curve_counts.check_end_known(self._setting)
         rule = lasting(tuple(self.plan.folders)).relapse(relapse)

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ketaoutcomes.definitions.lasting import lasting
 from ketaoutcomes.intake.rules import Rule, rules
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ WIDTH = 88
 
 def explanation(code: str, definitions: Definitions) -> str | None:
     """What is known by a name: a rule of intake, a criterion (full or bare), an instrument, a protocol, a
-    published series, a treatment beside ketamine.
+    published series, a treatment beside ketamine, a rule for relapse or sudden gains.
 
     None where nothing is. Case does not matter.
 
@@ -37,6 +38,11 @@ def explanation(code: str, definitions: Definitions) -> str | None:
         parts.append(_series(definitions.series[name]))
     if name in definitions.concomitants:
         parts.append(_wrapped(definitions.concomitants[name].words))
+    kept = lasting()
+    for known_rules in (kept.relapses, kept.gains):
+        if name in known_rules:
+            rule = known_rules[name]
+            parts.append(f"{name}: {rule.title}\n" + _wrapped(f"Source: {rule.cite}", "  "))
     return "\n\n".join(parts) or None
 
 

@@ -15,12 +15,13 @@ import pytest
 import random_cohorts
 from reference import Settings
 from small_cohorts import Rows, plan_for, study_of
-from test_response_curves import R, part
+from test_response_curves import DATA, HERE, R, part
 
 import ketaoutcomes as ko
 from ketaoutcomes import durability, response_curves
 from ketaoutcomes.definitions import DefinitionError
 from ketaoutcomes.definitions.lasting import lasting
+from ketaoutcomes.explain import explanation
 from ketaoutcomes.plan import PlanError
 from ketaoutcomes.tallies import TallyError
 
@@ -191,6 +192,14 @@ def test_rules_are_named_cited_and_fit_their_instrument():
     assert (rules.early_sessions, rules.recovery_days) == (2, 120)
     assert [rule.name for rule in rules.relapses_of("pcl5")] == ["lost", "lost_confirmed", "pcl5_33"]
     assert rules.relapse("madrs_sustain1").apart == (5, 15)
+
+
+def test_rules_explain_themselves():
+    said = explanation("madrs_sustain1", ko.Plan().definitions)
+    assert said is not None
+    assert said.startswith("madrs_sustain1: MADRS of 22 or more at two scores in a row")
+    assert "Daly 2019" in said
+    assert "Tang and DeRubeis" in (explanation("phq9_sg5", ko.Plan().definitions) or "")
 
 
 def test_a_folder_may_hold_rules_of_its_own(tmp_path):
@@ -392,3 +401,24 @@ def test_from_rows_to_what_r_says_of_relapse_and_retreatment(tmp_path):
         assert row["estimate"] == pytest.approx(oracle["share_1"][at], abs=1e-9)
         assert row["retreated_share"] == pytest.approx(oracle["share_2"][at], abs=1e-9)
         assert row["se"] ** 2 == pytest.approx(oracle["var_1"][at], abs=1e-9)
+
+
+TRIAL = DATA / "antidepressant-hamd17" / "antidepressant_data_rbmi.csv"
+
+
+@pytest.mark.skipif(not TRIAL.exists(), reason="reference data absent: set KETAOUTCOMES_REFERENCE_DATA")
+def test_loss_of_response_in_a_real_trial_agrees_with_r():
+    plan = ko.read_plan(HERE.parent / "plans" / "antidepressant.toml")
+    study = ko.Study(ko.read(TRIAL, plan))
+    tally = study.tally(at="end", by="THERAPY", criteria="hamd17_trial_response50", tables=("durability",))
+    table = durability.relapse_curve(tally, "lost", least=1)
+    oracle = json.loads((HERE.parent / "oracles" / "hamd17_relapse.json").read_text("utf-8"))
+    for arm in ("DRUG", "PLACEBO"):
+        own, printed = table[table["THERAPY"] == arm].set_index("day"), oracle[arm]
+        assert own["n"].iloc[0] == printed["n"]
+        for at, day in enumerate(printed["time"]):
+            row = own.loc[int(day)]
+            assert (row["at_risk"], row["events"]) == (printed["risk"][at], printed["events"][at])
+            assert row["no_relapse"] == pytest.approx(printed["share"][at], abs=1e-12)
+            if 0 < row["no_relapse"] < 1:
+                assert (row["low"], row["high"]) == pytest.approx((printed["low"][at], printed["high"][at]))
