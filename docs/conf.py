@@ -1,0 +1,27 @@
+"""The documentation site: `sphinx-build -W docs docs/_build`; every warning is an error."""
+
+import ketaoutcomes
+
+project = "ketaoutcomes"
+author = "The ketaoutcomes authors"
+copyright = author  # noqa: A001  Sphinx's own name for it
+version = release = ketaoutcomes.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
+default_role = "code"  # names in docstrings stand between single backticks
+autodoc_typehints = "signature"
+autodoc_class_signature = "separated"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "inherited-members": True, "show-inheritance": False}
+maximum_signature_line_length = 90
+python_use_unqualified_type_names = True
+
+html_theme = "furo"
+html_title = "ketaoutcomes"
+html_show_sphinx = False
+html_copy_source = False

@@ -1,0 +1,83 @@
+"""What the documentation shows is run: every example, and the site with every warning an error."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pytest
+
+import ketaoutcomes as ko
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCED = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def sample() -> ko.Cohort:
+    return ko.load_sample()
+
+
+def examples(page: Path) -> str:
+    """A page's Python: with prompts and answers as it stands, without them as statements to be run."""
+    return "\n".join(FENCED.findall(page.read_text(encoding="utf-8")))
+
+
+WITH_PYTHON = [page for page in PAGES if examples(page)]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.stem)
+def test_examples_run_and_answer_as_shown(
+    page: Path, sample: ko.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mpl.use("agg")
+    monkeypatch.chdir(tmp_path)
+    study = ko.Study(sample)
+    names: dict[str, Any] = {"ko": ko, "plan": sample.plan, "cohort": sample, "study": study}
+    names |= {"as_of": study.as_of, "north": sample, "south": sample}  # two sites that pool their counts
+    code = examples(page)
+    if ">>> " not in code:
+        exec(compile(code, page.name, "exec"), names)
+        return
+    said: list[str] = []
+    test = doctest.DocTestParser().get_doctest(code, names, page.name, str(page), 0)
+    result = doctest.DocTestRunner(verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE).run(
+        test, out=said.append
+    )
+    assert result.failed == 0, "".join(said)
+    assert result.attempted > 0
+
+
+def test_every_page_has_its_place_on_the_site() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    missing = [page.stem for page in PAGES[1:] if page.stem != "index" and f"\n{page.stem}\n" not in index]
+    assert missing == []
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    broken = [
+        f"{page.name}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("sphinx", reason="the site needs: pip install '.[docs]'")
+    pytest.importorskip("myst_parser", reason="the site needs: pip install '.[docs]'")
+    pytest.importorskip("furo", reason="the site needs: pip install '.[docs]'")
+    made = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "docs", str(tmp_path / "site")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    api = (tmp_path / "site" / "api.html").read_text(encoding="utf-8")
+    assert all(f'id="ketaoutcomes.Study.{verb}"' in api for verb in ("rates", "good_time", "table1", "curve"))
