@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ def test_examples_run_and_answer_as_shown(
     page: Path, sample: ko.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mpl.use("agg")
+    shutil.copytree(ROOT / "data" / "sample", tmp_path, dirs_exist_ok=True)  # what readers have at hand
     monkeypatch.chdir(tmp_path)
     study = ko.Study(sample)
     names: dict[str, Any] = {"ko": ko, "plan": sample.plan, "cohort": sample, "study": study}
