@@ -104,6 +104,47 @@ def calendar_day(text: str) -> str:
     return f"{day.day} {_month(day)}" if whole else _month(day)
 
 
+def period(text: str) -> str:
+    """A calendar period as a reader writes it; any other text as `calendar_day` gives it.
+
+    >>> period("2026-10"), period("2026-Q3"), period("2026-H1")
+    ('October 2026', 'July to September 2026', 'January to June 2026')
+    """
+    year, _, part = text.partition("-")
+    months = {"Q": 3, "H": 6}.get(part[:1], 0)
+    if not (months and year.isdigit() and part[1:].isdigit()):
+        return calendar_day(text)
+    last = min(months * int(part[1:]), 12)
+    names = _MONTHS.split()
+    return f"{names[last - months]} to {names[last - 1]} {year}"
+
+
+def plural(n: float, one: str, many: str) -> str:
+    """The word that goes with a number of people; a hidden number is many.
+
+    >>> plural(1, "was", "were"), plural(0, "was", "were"), plural(float("nan"), "was", "were")
+    ('was', 'were', 'were')
+    """
+    return one if n == 1 else many
+
+
+def gap(difference: float, low: float, high: float) -> str:
+    """A difference of two rates in percentage points, signed, with its interval; `hidden` where missing.
+
+    >>> gap(0.023, -0.146, 0.192), gap(float("nan"), float("nan"), float("nan"))
+    ('+2 (\u221215 to +19)', 'hidden')
+    """
+    if not all(math.isfinite(x) for x in (difference, low, high)):
+        return HIDDEN
+    return f"{_signed(difference)} ({_signed(low)} to {_signed(high)})"
+
+
+def _signed(rate: float) -> str:
+    whole = math.floor(100 * abs(rate) + 0.5)
+    sign = "" if not whole else "+" if rate > 0 else "\N{MINUS SIGN}"
+    return f"{sign}{whole}"
+
+
 def label(text: object, longest: int = 60) -> str:
     """A name from data, safe to show anywhere: visible characters on one line, at most `longest` of them.
 

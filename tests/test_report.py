@@ -110,8 +110,9 @@ def test_no_file_holds_a_count_of_few_people(folder: Path) -> None:
 def test_the_page_answers_from_the_same_counts(folder: Path, study: ko.Study) -> None:
     end = study.rates(at="end", criteria="phq9_response50", analysis="nri").iloc[0]
     page = (folder / "report.html").read_text()
-    assert f"<strong>{end['met']:,}</strong>" in page
-    assert f"Of {end['due']:,} patients whose first series came due" in page
+    assert f"In all periods together: of {end['due']:,} due, <strong>{end['met']:,}</strong>" in page
+    month = study.rates(at="month", criteria="phq9_response50", analysis="nri").iloc[-1]
+    assert f"Of {month['due']} patients whose first series came due in October 2026" in page
     assert len(page.encode()) < 400_000
 
 
@@ -124,7 +125,7 @@ def test_the_order_of_rows_changes_no_byte(folder: Path, frames: Any, tmp_path: 
 
 def test_good_time_opens_with_failures_and_harm_and_carries_its_caution(folder: Path) -> None:
     page = (folder / "report.html").read_text()
-    section = page[page.index('id="good-time"') : page.index('id="stayed"')]
+    section = page[page.index('id="good-time"') : page.index('id="over-time"')]
     opening = [
         section.index(words) for words in ("are not known", "got worse", "Item 9", "Describes exposure")
     ]

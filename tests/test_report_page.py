@@ -91,7 +91,7 @@ def test_the_first_sentence_is_the_answer(whole: str) -> None:
         "Of 812 patients whose first series came due, 315 (39 %, 35–42) are known to have at least halved "
         "their PHQ-9 and 164 (20 %, 17–23) to be in remission (PHQ-9 below 5) at the end of the series. "
         "205 of them have no PHQ-9 score at that point and count as not improved. "
-        "Among the 607 scored it is 52 % (48–56) and 27 % (23–31)."
+        "Among the 607 scored it is 315 (52 %, 48–56) and 164 (27 %, 23–31)."
     ) in seen(whole)
 
 
@@ -239,7 +239,7 @@ def test_it_is_built_for_screen_readers(whole: str) -> None:
 
 def test_charts_hold_text_and_no_id_twice(whole: str) -> None:
     charts = re.findall(r"<svg.*?</svg>", whole, re.DOTALL)
-    assert len(charts) == 6 + 2 + 2 + 2 + 1 + 2  # sessions, weeks, means, months, retention, who was scored
+    assert len(charts) == 6 + 2 + 2 + 1 + 2  # sessions, weeks, means, retention, who was scored
     for chart in charts:
         tree = ElementTree.fromstring(chart)
         assert any(element.text for element in tree.iter("{http://www.w3.org/2000/svg}text"))
@@ -254,3 +254,87 @@ def test_the_users_own_matplotlib_style_changes_nothing(whole: str) -> None:
 
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "path"}):
         assert page() == whole
+
+
+def unknown_end(table: pd.DataFrame) -> pd.DataFrame:
+    """The same rates of records that do not say when they end: only those scored are told of."""
+    table = table.astype(dict.fromkeys(["due", "given", "met", "n"], "float64"))
+    nri = table["analysis"] == "nri"
+    table.loc[:, ["due", "given"]] = float("nan")
+    table.loc[nri, ["met", "n", "rate", "low", "high"]] = float("nan")
+    table.loc[nri, "reason"] = "no_cut_day"
+    return table
+
+
+def test_records_without_an_end_show_the_rates_of_those_scored() -> None:
+    tables = {
+        name: unknown_end(table) for name, table in report_tables.everything().items() if "rates" in name
+    }
+    said = seen(page(tables, as_of="none"))
+    assert "Of 607 patients scored on the PHQ-9 at the end of the series, 315 (52 %, 48–56) are known" in said
+    assert "nobody can be called due" in said
+    assert "Of those scored only, since the records do not say when they end: in week 12" in said
+    assert "Everyone hidden 607 – 52 % 48–56" in said
+
+
+def test_where_nobody_is_due_the_page_does_not_speak_of_small_numbers() -> None:
+    tables = report_tables.everything()
+    none = report_tables.rates("session", {"1": (0, 0.0), "2": (0, 0.0)}, 0, protocol="iv6")
+    measured = tables["measured"].assign(n=0, of=0, rate=float("nan"))
+    retention = tables["retention"].assign(due=0, reached=0, rate=float("nan"))
+    said = seen(
+        page(
+            tables | {"rates_session": none, "measured": measured, "retention": retention},
+            audience="internal",
+        )
+    )
+    assert "Too few patients to show" not in said
+    assert said.count("Nobody is due yet") >= 3
+
+
+def test_one_person_is_spoken_of_as_one() -> None:
+    weeks = report_tables.rates("week", {"8": (1, 1.0)}, 1)
+    end = report_tables.rates("end", {"end": (1, 1.0)}, 1, report_tables.CRITERIA[:1])
+    said = seen(page({"rates_end": end, "rates_week": weeks}, audience="internal"))
+    assert "of the 1 patient due are known" in said
+    assert "; 1 was scored." in said
+    assert (
+        "Of 1 patient whose first series came due, 1 (100 %, 21–100) is known" in said or "1 (100 %" in said
+    )
+
+
+def test_judged_by_names_the_plans_schedules_where_all_are_hidden() -> None:
+    tables = report_tables.everything()
+    for name in ("rates_session", "rates_end_by_protocol", "retention", "timing"):
+        del tables[name]
+    said = seen(page(tables))
+    assert "6 intravenous sessions in 2 to 3 weeks, then every 4 to 6 weeks ( iv6)" in said
+    assert "Weeks since the first dose, without a planned schedule" not in said
+
+
+def test_sections_stand_in_reading_order_with_one_closing_block(whole: str) -> None:
+    ids = [str(attrs["id"]) for attrs in Outline(whole).all("section")]
+    assert ids == ["stayed", "scored", "sessions", "weeks", "end", "over-time", "sites", "about"]
+    about = whole[whole.index('id="about"') :]
+    for head in (
+        "What was asked", "Everyone accounted for", "Data quality", "What was hidden, and why", "Methods",
+        "References", "Definitions", "What this cannot say",
+    ):  # fmt: skip
+        assert f"<h3>{head}</h3>" in about
+        assert f"<h3>{head}</h3>" not in whole[: whole.index('id="about"')]
+
+
+def test_a_part_stands_on_the_page_once_its_table_is_there() -> None:
+    safety = pd.DataFrame([
+        {"axis": "session", "measure": HOSTILE, "of": 900, "n": 850, "count": 40, "value": 0.047,
+         "reason": ""},
+        {"axis": "session", "measure": "b", "of": 900, "n": float("nan"), "count": float("nan"),
+         "value": float("nan"), "reason": "hidden"},
+    ])  # fmt: skip
+    text = page(report_tables.everything() | {"safety": safety})
+    said = seen(text)
+    assert "not a pharmacovigilance system" in said
+    assert "<script>" not in text
+    assert "\u202e" not in text
+    assert "hidden" in seen(text[text.index('id="safety"') : text.index('id="about"')])
+    assert 'id="safety"' not in page(report_tables.everything())

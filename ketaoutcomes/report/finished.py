@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ketaoutcomes import results
+from ketaoutcomes import control_results, results
+from ketaoutcomes.report.periods import changes, period_rates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +64,9 @@ def finish(tallies: Mapping[str, Tally]) -> dict[str, Described]:
         if tally.header.by == ("protocol",):
             tables.append(_retention(tally))
             tables.append(_timing(tally))
+        elif tally.header.by == ("site",):
+            tables += _sites(tally)
+    tables += _over_time(everyone)
     tables += [_measured(everyone), _trajectory(everyone), _flow(everyone), *good_time_tables(tallies)]
     return {described.name: described for described in tables if len(described.table)}
 
@@ -85,6 +90,57 @@ def _rates(tally: Tally, axis: str) -> Described:
     table = results.rates(tally, at=axis, analysis=ANALYSES)
     row = f"One row per criterion, analysis and point: {says}."
     return Described(f"rates_{axis}{suffix}", f"Rates {title}{of}", row, table)
+
+
+def _over_time(tally: Tally) -> list[Described]:
+    """Closed periods, what changed, and control charts by month; none where the records hold no dates."""
+    if "month" not in tally.header.axes:
+        return []
+    plan = json.loads(tally.header.plan)["rates"]
+    level = float(plan["level"])
+    monthly = results.rates(tally, at="month", analysis=ANALYSES)
+    rates = period_rates(monthly, tally.header.as_of, method=plan["interval"], level=level)
+    per = "quarter" if monthly["point"].astype(str).str.contains("Q").any() else "month"
+    found = [
+        Described("rates_period", "Rates by closed period", _PERIODS, rates),
+        Described("changes", "What changed", _CHANGES, changes(rates, level=level)),
+        Described(
+            "control",
+            f"Control charts by {per}",
+            _CONTROL,
+            control_results.charts(tally, criteria=_first_of_each(tally), per=per),
+        ),
+    ]
+    return [one for one in found if len(one.table)]
+
+
+def _first_of_each(tally: Tally) -> list[str]:
+    """The first criterion of every instrument: the one that is charted."""
+    of = json.loads(tally.header.plan)["definitions"]["criteria"]
+    first: dict[str, str] = {}
+    for name in tally.header.criteria:
+        first.setdefault(of[name]["instrument"], name)
+    return list(first.values())
+
+
+_PERIODS = "Months, quarters and half-years that are over; a sum with a hidden month is hidden."
+_CHANGES = "The last closed period against the one before, of everyone due, with Newcombe's interval."
+_CONTROL = "Of everyone due, by the month in which series came due, with the limits of chance."
+
+
+def _sites(tally: Tally) -> list[Described]:
+    """Who was scored, how severe baselines were, and the funnel of the end score, by site."""
+    base = results.trajectory(tally)
+    base = base[base["axis"] == "baseline"].reset_index(drop=True)
+    scored = _measured(tally)
+    funnel = control_results.funnel(tally, criteria=_first_of_each(tally))
+    curve = funnel.curve.rename(columns={"n": "size"})  # no count of people: sizes a site might have
+    return [
+        Described("measured_by_site", "Who was scored, by site", scored.says, scored.table),
+        Described("baseline_by_site", "Baseline severity by site", "Mean score before the first dose.", base),
+        Described("funnel", "Sites about one rate", "The limits of chance; no ranking.", funnel.table),
+        Described("funnel_limits", "Limits by size", "For drawing the funnel.", curve),
+    ]
 
 
 def _retention(tally: Tally) -> Described:

@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ketaoutcomes import figures, wording
-from ketaoutcomes.report import sentences, views
+from ketaoutcomes.report import overview, sentences, views
+from ketaoutcomes.report.additions import additions
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.exposed import CLOCKS, exposed
 
@@ -38,8 +39,6 @@ MEASURED = {
     "any_score": "any later score",
     "end_score": "end score",
 }
-
-_LONG: views.Size = (12.4, 3.1)
 
 
 class Drawn(NamedTuple):
@@ -87,7 +86,8 @@ def _environment() -> tuple[Environment, str]:
     )  # fmt: skip
     environment.globals.update(
         percent=wording.percent, interval=wording.interval, is_number=wording.is_number,
-        listed=wording.listed, HIDDEN=wording.HIDDEN, NONE=wording.NONE,
+        listed=wording.listed, plural=wording.plural, gap=wording.gap,
+        HIDDEN=wording.HIDDEN, NONE=wording.NONE,
     )  # fmt: skip
     return environment, loader.get_source(environment, "page.css")[0].strip()
 
@@ -101,23 +101,53 @@ def _content(tables: Mapping[str, Described], plan: Plan, words: views.Words) ->
     ends = views.group_blocks([get("rates_end"), get("rates_end_by_protocol")], "Protocol", words)
     ends = [block for block in ends if block.is_shown]
     visits = [name for name, blocks in sessions.items() if any(block.is_shown for block in blocks)]
-    return {
+    content = {
         "words": words, "methods": paragraphs, "references": references, "gates": _gates(plan, words),
-        "answers": views.answers(tables, words),
-        "protocols": [plan.definitions.protocol(n) for n in words.by_plan(sessions) if n in words.protocols],
+        "ordinal": plan.population.courses, "latest": views.latest(get("rates_period"), words),
+        "answers": views.answers(tables, words), "last_known": views.last_known(get("last_known"), words),
+        "changes": overview.changed(get("changes"), words),
+        "protocols": _judged_by(plan, words, sessions), "by_route": not (set(sessions) - {""}),
         "flow": views.flow_steps(get("flow"), words),
         "sessions": {name: sessions[name] for name in words.by_plan(visits)},
         "by_week_only": words.by_plan(name for name in sessions if name not in visits),
         "weeks": _shown(views.point_blocks(get("rates_week"), words)),
         "means": _means(get("trajectory"), words),
-        "ends": ends, "sites": views.group_blocks([get("rates_end_by_site")], "Site", words) if ends else [],
-        "months": _shown(views.point_blocks(get("rates_month"), words, _LONG)),
+        "ends": ends,
+        "by_site": views.group_blocks([get("rates_end_by_site")], "Site", words) if ends else [],
+        "sites": overview.sites(tables, words), "funnels": overview.funnels(tables, words),
+        "months": _shown(views.point_blocks(get("rates_month"), words, draw=False)),
+        "control": overview.control_charts(get("control"), words),
         "retention": views.stays(get("retention"), words), "retention_chart": _retention(get("retention")),
         "measured": _measured(get("measured"), words, has_end=bool(ends)),
         "timing": views.waits(get("timing"), words),
-        "good_time": exposed(tables, plan, words), "clocks": CLOCKS,
+        "good_time": exposed(tables, plan, words), "clocks": CLOCKS, "additions": additions(tables),
         "hidden_rates": sum(_hidden(described) for described in tables.values()),
+        "restated": None, "steps": (),
     }  # fmt: skip
+    return content | {"contents": _contents(content)}
+
+
+CONTENTS = (
+    ("changed", "What changed", "changes"), ("stayed", "Who stayed", "retention"),
+    ("scored", "Who was scored", "measured"), ("sessions", "After each session", "sessions"),
+    ("weeks", "Week by week", "weeks"), ("end", "At the end", "ends"),
+    ("good-time", "Good time", "good_time"),
+    ("over-time", "From month to month", "months"), ("sites", "Sites", "by_site"),
+)  # fmt: skip
+"""Sections in reading order: id, name in the list of contents, what must be there."""
+
+
+def _contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    there = [(id_, name) for id_, name, needs in CONTENTS if content[needs]]
+    return [*there, *((one.id, one.title) for one in content["additions"]), ("about", "About these numbers")]
+
+
+def _judged_by(plan: Plan, words: views.Words, sessions: Mapping[str, Any]) -> list[Any]:
+    """The schedules courses were judged by; all of the plan's where the table by protocol is hidden."""
+    named = [name for name in words.by_plan(sessions) if name in words.protocols]
+    if not named and not (set(sessions) - {""}):
+        named = [name for name in dict.fromkeys(plan.protocol.values()) if name in words.protocols]
+    return [plan.definitions.protocol(name) for name in named]
 
 
 def _shown(found: list[tuple[str, views.Block]]) -> list[views.Block]:
@@ -178,13 +208,17 @@ def _measured(described: Described | None, words: views.Words, *, has_end: bool)
 
 def _scored(title: str, steps: tuple[Any, ...]) -> str:
     last = steps[-1][1]
+    if wording.is_number(last.of) and last.of == 0:
+        return "Nobody is due yet."
     if not wording.is_number(last.n):
         return "Too few patients to show."
     when = "at the end of the series" if last.step == "end_score" else "after the first dose"
-    who = f"{wording.count(last.n)} patients"
+    who, have = wording.plural(last.n, "patient has", "patients have").split()
+    said = f"{wording.count(last.n)} {who}"
     if wording.is_number(last.of):
-        who = f"{wording.percent(last.n, last.of)} of the {wording.count(last.of)} patients due"
-    return f"{who} have a {title} score {when}."
+        due = wording.plural(last.of, "patient", "patients")
+        said, have = f"{wording.percent(last.n, last.of)} of the {wording.count(last.of)} {due} due", "have"
+    return f"{said} {have} a {title} score {when}."
 
 
 def _means(described: Described | None, words: views.Words) -> list[Drawn]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ketaoutcomes import figures
+from ketaoutcomes.good_time_cells import UNSCORED
 from ketaoutcomes.report import sentences
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described, grouping
-from ketaoutcomes.wording import calendar_day, count, is_number, label, listed, percent
+from ketaoutcomes.report.periods import GRAINS
+from ketaoutcomes.wording import count, is_number, label, listed, percent, period, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +46,13 @@ class Line:
     @property
     def exists(self) -> bool:
         """Whether there are such numbers at all, shown or hidden."""
-        return self.pairs[0].everyone.reason in ("", "hidden") or is_number(self.due)
+        reason = str(self.pairs[0].everyone.reason)
+        return reason in ("", "hidden", "no_cut_day") or is_number(self.due)
+
+    @property
+    def scored_only(self) -> bool:
+        """Whether nobody can be called due, so that only those scored are told of."""
+        return str(self.pairs[0].everyone.reason) == "no_cut_day"
 
 
 @dataclass(frozen=True)
@@ -61,13 +69,17 @@ class Block:
     @property
     def is_shown(self) -> bool:
         """Whether there is anything to read: a rate, or a hidden one."""
-        rows = [pair.everyone for line in self.lines for pair in line.pairs]
+        rows = [row for line in self.lines for pair in line.pairs for row in pair]
         return any(is_number(row.rate) or row.reason == "hidden" for row in rows)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The headline of one instrument; `reason` says why there is none."""
+    """The headline of one instrument for one period; `reason` says why there is none.
+
+    `during` is the period in words, empty for everything since the records begin. `scored_only` where nobody
+    can be called due, so that only those scored are told of.
+    """
 
     instrument: str
     when: str
@@ -75,6 +87,18 @@ class Answer:
     assessed: float
     known: tuple[tuple[str, Pair], ...]
     reason: str
+    during: str = ""
+    scored_only: bool = False
+
+    @property
+    def shown(self) -> tuple[tuple[str, Pair], ...]:
+        """Criteria whose rate of everyone due is shown."""
+        return tuple((said, pair) for said, pair in self.known if is_number(pair.everyone.rate))
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """What the criteria say whose rate is not shown."""
+        return tuple(said for said, pair in self.known if not is_number(pair.everyone.rate))
 
 
 @dataclass(frozen=True)
@@ -135,6 +159,23 @@ def answers(tables: Mapping[str, Described], words: Words) -> list[Answer]:
     return found
 
 
+def latest(described: Described | None, words: Words) -> dict[str, Answer]:
+    """By instrument title, the last closed period of the shortest grain that shows its first criterion."""
+    found: dict[str, Answer] = {}
+    table = described.table if described is not None else None
+    for instrument in words.instruments if table is not None else ():
+        for grain in GRAINS:
+            own = table[(table["instrument"] == instrument) & (table["grain"] == grain)]  # type: ignore[index]
+            names = sorted(own["period"].unique())
+            rows = own[own["period"] == names[-1]] if names else own
+            if len(rows) and is_number(rows[rows["analysis"] == "nri"]["rate"].iloc[0]):
+                answer = _answer(rows.assign(point="end"), instrument, "at the end of the series", words)
+                if answer is not None:
+                    found[answer.instrument] = replace(answer, during=f"in {period(names[-1])}")
+                    break
+    return found
+
+
 def _answer(table: pd.DataFrame, instrument: str, when: str, words: Words) -> Answer | None:
     rows = table[table["instrument"] == instrument]
     if rows.empty:
@@ -147,11 +188,33 @@ def _answer(table: pd.DataFrame, instrument: str, when: str, words: Words) -> An
         if p.everyone.criterion in words.known_to
     )
     reasons = sorted({str(pair.everyone.reason) for _, pair in known})
-    reason = "" if any(is_number(pair.everyone.rate) for _, pair in known) else sentences.reason(reasons[0])
-    return Answer(words.titles[instrument], when.format(label(point)), line.due, line.assessed, known, reason)
+    given = any(is_number(pair.everyone.rate) for _, pair in known)
+    scored = any(is_number(pair.scored.rate) for _, pair in known)
+    reason = "" if given or scored else sentences.reason(reasons[0])
+    only = scored and not given and reasons[0] == "no_cut_day"
+    at = when.format(label(point))
+    return Answer(words.titles[instrument], at, line.due, line.assessed, known, reason, scored_only=only)
 
 
-def point_blocks(described: Described | None, words: Words, size: Size = COLUMN) -> list[tuple[str, Block]]:
+def last_known(described: Described | None, words: Words) -> str:
+    """What the last scores of those without an end score say, beside the headline."""
+    if described is None:
+        return ""
+    n = {str(row.state): float(row.n) for row in _rows(described.table)}
+    said = words.known_to.get(str(described.table["criterion"].iloc[0]), "to meet the criterion")
+    if not is_number(n.get("unscored", math.nan)) or not n["unscored"]:
+        return ""
+    told = [count(n[state]) if is_number(n[state]) else "a hidden number" for state in UNSCORED]
+    met, not_met, never = told
+    return (
+        f"Of the {count(n['unscored'])} without a score there in all periods, {met} had been known {said} at "
+        f"their last score, {not_met} had not, and {never} had no score between the first dose and then."
+    )
+
+
+def point_blocks(
+    described: Described | None, words: Words, size: Size = COLUMN, *, draw: bool = True
+) -> list[tuple[str, Block]]:
     """One block per group and instrument, its rows the points; each with the name of its group."""
     found: list[tuple[str, Block]] = []
     if described is None:
@@ -163,9 +226,9 @@ def point_blocks(described: Described | None, words: Words, size: Size = COLUMN)
             continue
         axis = str(rows["axis"].iloc[0])
         points = rows.groupby("point", sort=False)
-        lines = tuple(_line(calendar_day(str(point)), part) for point, part in points)
+        lines = tuple(_line(period(str(point)), part) for point, part in points)
         says = _conclusion(axis, lines, words)
-        svg = _drawn(rows, f"{described.name}-{len(found)}", words, says, size)
+        svg = _drawn(rows, f"{described.name}-{len(found)}", words, says, size) if draw else None
         head = {"session": "Session", "week": "Week", "month": "Month"}.get(axis, "Point")
         block = Block(words.titles[instrument], head, _heads(lines, words), lines, says, svg)
         found.append((", ".join(group), block))
@@ -231,18 +294,22 @@ def draw_on(ax: Any, *, figure: Any, table: pd.DataFrame, names: Mapping[str, st
 
 def _conclusion(axis: str, lines: Sequence[Line], words: Words) -> str:
     """What a chart of rates says: the last point that can be shown, against the first."""
+    place = {"session": "After session {}", "week": "In week {}", "month": "In {}"}.get(axis, "At the end")
     seen = [line for line in lines if any(is_number(pair.everyone.rate) for pair in line.pairs)]
     if not seen:
-        return "Too few patients to show."
+        return _without(axis, lines, place)
     last, first = seen[-1], seen[0]
-    place = {"session": "After session {}", "week": "In week {}", "month": "In {}"}.get(axis, "At the end")
     parts: list[str] = []
     for row in (pair.everyone for pair in last.pairs if is_number(pair.everyone.rate)):
-        of = "" if parts else f" of the {count(row.n)} patients due are known"
+        who = plural(row.n, "patient", "patients")
+        of = "" if parts else f" of the {count(row.n)} {who} due are known"
         parts.append(
             f"{percent(row.met, row.n)}{of} {words.known_to.get(row.criterion, 'to meet the criterion')}"
         )
-    said = f"{place.format(last.head)}, {listed(parts)}; {count(last.assessed)} were scored."
+    scored = f"{count(last.assessed)} {plural(last.assessed, 'was', 'were')} scored"
+    if not is_number(last.assessed):
+        scored = "how many were scored is hidden"
+    said = f"{place.format(last.head)}, {listed(parts)}; {scored}."
     if first is not last:
         before = [pair.everyone for pair in first.pairs if is_number(pair.everyone.rate)]
         told = [
@@ -251,6 +318,22 @@ def _conclusion(axis: str, lines: Sequence[Line], words: Words) -> str:
         ]
         said += f" {place.format(first.head)} it was {listed(told)}."
     return said
+
+
+def _without(axis: str, lines: Sequence[Line], place: str) -> str:
+    """Why a chart shows no rate of everyone due, and what it shows of those scored."""
+    reasons = {str(pair.everyone.reason) for line in lines for pair in line.pairs}
+    scored = [line for line in lines if any(is_number(pair.scored.rate) for pair in line.pairs)]
+    if "no_cut_day" in reasons and scored:
+        last = scored[-1]
+        told = [percent(p.scored.met, p.scored.n) for p in last.pairs if is_number(p.scored.rate)]
+        return (
+            f"Of those scored only, since {sentences.reason('no_cut_day')}: "
+            f"{place.format(last.head).lower()} {listed(told)} of {count(last.assessed)}."
+        )
+    if "hidden" in reasons:
+        return "Too few patients to show."
+    return sentences.reason(min(reasons)).capitalize() + "."
 
 
 def flow_steps(described: Described | None, words: Words) -> list[Step]:
@@ -293,7 +376,8 @@ def stays(described: Described | None, words: Words) -> list[Stay]:
     """Retention by protocol, in the plan's order."""
     found = []
     for name, rows in _by_protocol(described, words).items():
-        says = "Too few patients to show."
+        nobody = all(row.due == 0 for row in rows)
+        says = "Nobody is due yet." if nobody else "Too few patients to show."
         seen = [row for row in rows if is_number(row.rate)]
         if seen:
             last = seen[-1]

@@ -1,0 +1,100 @@
+"""Parts of the page that stand there only once their finished table is among the report's."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ketaoutcomes.wording import HIDDEN, NONE, count, decimal, is_number, label, share
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketaoutcomes.report.finished import Described
+
+PLACES: Mapping[str, tuple[str, str]] = {
+    "durability": ("Do responses last", "Of those who responded: relapse, boosters and time off treatment."),
+    "safety": (
+        "Safety",
+        "Counts of what was recorded; not a pharmacovigilance system. Report adverse events through your "
+        "usual channels.",
+    ),
+    "benchmarks": (
+        "Beside published series",
+        "Published rates beside one’s own by the same rules. Different patients were treated: a difference "
+        "is no effect and no grade.",
+    ),
+}
+"""By the name of their finished table, or what it begins with: title, and what stands beside it."""
+
+_COUNTS = frozenset(
+    {"n", "of", "met", "due", "assessed", "people", "count", "not_recorded", "charts", "at_risk"}
+)
+_SHARES = frozenset({"rate", "low", "high", "share"})
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A finished table as text: heads with whether they stand over text, and rows of cells."""
+
+    title: str
+    heads: tuple[tuple[str, bool], ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Addition:
+    """One part: its id on the page, its title, what it is about, and its tables."""
+
+    id: str
+    title: str
+    about: str
+    tables: tuple[Plain, ...]
+
+
+def additions(tables: Mapping[str, Described]) -> list[Addition]:
+    """The parts whose finished tables are there, in their fixed order."""
+    found = []
+    for name, (title, about) in PLACES.items():
+        own = [one for key, one in tables.items() if key == name or key.startswith(f"{name}_")]
+        if own:
+            found.append(Addition(name, title, about, tuple(plain(one) for one in own)))
+    return found
+
+
+def plain(described: Described) -> Plain:
+    """A finished table as a reader sees it; columns without anything in them are left out.
+
+    Where the table has a column `reason`, only what that calls hidden reads so; otherwise a missing count or
+    share is a hidden one.
+    """
+    table = described.table
+    kept = [str(name) for name in table.columns if str(name) != "reason" and _says(table[name])]
+    heads = tuple((name.replace("_", " "), _is_text(table[name])) for name in kept)
+    reasons = table["reason"].astype(str) if "reason" in table else None
+    rows = []
+    for place, row in enumerate(table[kept].itertuples(index=False, name=None)):
+        hidden = reasons is None or reasons.iloc[place] == HIDDEN
+        rows.append(tuple(_cell(name, value, hidden) for name, value in zip(kept, row, strict=True)))
+    return Plain(described.title, heads, tuple(rows))
+
+
+def _says(column: pd.Series[Any]) -> bool:
+    return bool(column.notna().any()) and not (_is_text(column) and not column.astype(str).str.strip().any())
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return not all(isinstance(value, numbers.Real) or value is None for value in column)
+
+
+def _cell(name: str, value: Any, hidden: bool) -> str:
+    if isinstance(value, numbers.Real):
+        if not is_number(value):
+            return HIDDEN if hidden and name in _COUNTS | _SHARES else NONE
+        number = float(value)
+        if name in _SHARES and 0 <= number <= 1:
+            return share(number)
+        return count(number) if number.is_integer() else decimal(number)
+    return NONE if value is None or value != value else label(value, 160) if str(value) else ""
