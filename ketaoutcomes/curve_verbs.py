@@ -130,8 +130,10 @@ class CurveVerbs:
         relapse showed), first_shown (the first that showed it), last_score, sustained (see `durability`).
         """
         curve_counts.check_end_known(self._setting)
-        rule = lasting(tuple(self.plan.folders)).relapse(relapse)
+        rules = lasting(tuple(self.plan.folders))
+        rule = rules.relapse(relapse)
         wanted = [self.plan.definitions.criterion(name) for name in self._criteria(criteria)]
+        rules.check_fits([relapse], [one.instrument for one in wanted])
         fits = [one for one in wanted if rule.instrument in ("", one.instrument)]
         parts = [durability_counts.responses(p, one, rule) for p in self._blocks for one in fits]
         keys = ["patient", "course", "criterion"]

@@ -115,10 +115,14 @@ def durability(
         [['lost', 0.84], ['lost_confirmed', 0.97]]
     """
     rules = lasting(tuple(folders))
-    longest = int(json.loads(tally.header.plan)["points"]["curve_days"])
+    plan = json.loads(tally.header.plan)
+    longest = int(plan["points"]["curve_days"])
     chosen = list(range(0, longest + 1, 7)) if days is None else days
-    names = tuple(rules.relapses) if relapse is None else (relapse,) if isinstance(relapse, str) else relapse
-    wanted = [rules.relapse(name).name for name in names]
+    wanted = list(rules.relapses)
+    if relapse is not None:
+        wanted = [relapse] if isinstance(relapse, str) else list(relapse)
+        about = plan["definitions"]["criteria"]
+        rules.check_fits(wanted, [about[name]["instrument"] for name in tally.header.criteria])
     found = _responses(tally, follow, wanted)
     estimated = found.estimate(level, least)
     marks = _curve(found, estimated, [day for day in rules.marks if day <= longest])

@@ -23,6 +23,7 @@ from ketaoutcomes.definitions import DefinitionError
 from ketaoutcomes.definitions.lasting import lasting
 from ketaoutcomes.explain import explanation
 from ketaoutcomes.plan import PlanError
+from ketaoutcomes.tables import TABLES
 from ketaoutcomes.tallies import TallyError
 
 CRITERION = "phq9_response50"
@@ -360,6 +361,28 @@ def test_one_sentence():
     )
     with pytest.raises(ValueError, match="relapse"):
         cohort((SIX, "0:20 5:10 40:11", 200)).durability(CRITERION).sentence()
+
+
+def test_tables_have_the_columns_they_are_declared_with():
+    study = ko.Study(ko.load_sample())
+    found = study.durability(CRITERION)
+    for name, table in {
+        "curve": study.curve(CRITERION), "curve_summary": study.curve_summary(CRITERION),
+        "onset": study.onset(CRITERION).drop(columns="protocol"), "onsets": study.onsets(CRITERION),
+        "responses": study.responses(CRITERION), "relapse_curve": found.curve,
+    }.items():  # fmt: skip
+        assert tuple(table.columns) == TABLES[name].names
+        for column in TABLES[name].columns:
+            blank = (table[column.name] == "") | table[column.name].isna()
+            assert column.nullable or not blank.any(), column.name
+
+
+def test_a_rule_for_another_instrument_is_refused():
+    study = cohort((SIX, "0:20 5:10 40:11", 200))
+    with pytest.raises(ValueError, match="madrs_sustain1 is about madrs"):
+        study.durability(CRITERION, relapse="madrs_sustain1")
+    with pytest.raises(ValueError, match="pcl5_33 is about pcl5"):
+        study.responses(CRITERION, relapse="pcl5_33")
 
 
 def test_nobody_responded():

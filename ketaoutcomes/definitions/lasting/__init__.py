@@ -7,6 +7,7 @@ The package's rules stand in `rules.toml` beside this module. A plan's own folde
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -89,6 +90,15 @@ class Lasting:
         if name not in self.relapses:
             raise DefinitionError(f"unknown relapse rule '{name}'{suggestion(name, self.relapses)}")
         return self.relapses[name]
+
+    def check_fits(self, names: Iterable[str], instruments: Iterable[str]) -> None:
+        """Raises ValueError for a relapse rule that is about none of these instruments."""
+        known = sorted(set(instruments))
+        own = [self.relapse(name) for name in names]
+        wrong = [f"{one.name} is about {one.instrument}" for one in own if one.instrument not in ("", *known)]
+        if wrong:
+            fit = dict.fromkeys(rule.name for name in known for rule in self.relapses_of(name))
+            raise ValueError(f"relapse: {'; '.join(wrong)}; of {', '.join(known)} write {', '.join(fit)}")
 
 
 @lru_cache(maxsize=8)
