@@ -467,9 +467,9 @@ def test_the_sample_tells_of_safety_and_nothing_small(profile: str) -> None:
     assert "a serious adverse event in a hidden number" in safety_results.sentence(persons)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_small_clinics_tell_nothing_small(seed: int) -> None:
-    small_one = simulate.clinic(patients=60 + 70 * seed, seed=seed)
+    small_one = simulate.clinic(patients=60 + 140 * seed, seed=seed)
     raw = of_a_report(Study(Cohort.from_frames(*small_one.frames())))
     *_, persons, by_session = protect(raw)
     assert any(small(n) for n in told_apart(raw[-2:]))  # there is something to hide
@@ -557,7 +557,24 @@ def test_the_chart_draws_shares_intervals_and_who_is_on_record() -> None:
     pyplot.close("all")
 
 
+@pytest.mark.parametrize(("seed", "patients"), [(1, 150), (2, 400)])
+def test_sites_and_everyone_together_tell_nothing_small(seed: int, patients: int) -> None:
+    study = Study(Cohort.from_frames(*simulate.clinic(patients=patients, seed=seed).frames()))
+    raw = [study.tally(by=by, at="end", tables=("safety",)) for by in (None, "site")]
+    everyone, by_site = (safety_results.safety(tally) for tally in protect(raw))
+    keys = ["measure", "point", "instrument"]
+    for what in ("of", "n", "count"):
+        sums = by_site.groupby(keys)[what].agg(["sum", "count"])
+        rest = everyone.set_index(keys)[what] - sums["sum"]
+        assert not [n for n in rest[sums["count"] > 0].dropna() if small(n)]
+        assert not [n for n in by_site[what].dropna() if small(n)]
+    assert by_site["of"].notna().any()
+
+
 def test_safety_beside_a_report_changes_nothing_else_it_shows() -> None:
     raw = of_a_report(sample())
-    alone, beside = protect(raw[:3]), protect(raw)
-    assert alone == beside[:3]
+    raw[3:3] = [sample().tally(by="site", at="end", tables=(name,)) for name in ("flow", "good_time")]
+    raw.append(sample().tally(by="site", at="end", tables=("safety",)))
+    alone, beside = protect(raw[:5]), protect(raw)
+    assert alone == beside[:5]
+    assert len(alone[4].points) > 0

@@ -72,6 +72,12 @@ def test_another_seed_is_another_clinic_of_the_same_shape():
     assert one.to_csv() == simulate.clinic(patients=60, seed=1).to_csv()
 
 
+def test_a_later_baseline_on_a_day_already_asked_about_is_one_form():
+    # With this seed a second course begins on a day on which the first one is still followed up.
+    table = simulate.clinic(patients=1200, seed=6).sessions
+    assert not table.duplicated(["patient", "date"]).any()
+
+
 # The forms
 
 

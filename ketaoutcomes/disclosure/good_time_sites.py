@@ -52,7 +52,7 @@ def _by_site(others: Sequence[Tally], instrument: str, sites: Sequence[str]) -> 
     """Per site, those due and those eligible as the rest of the report shows them; NaN where hidden."""
     found: dict[str, Array] = {step: np.full(len(sites), np.nan) for step in ("due", "eligible")}
     for tally in others:
-        if tally.header.by != ("site",):
+        if tally.header.by != ("site",) or tally.flow.empty:
             continue
         flow = tally.flow[(tally.flow["instrument"] == instrument) & (tally.flow["unit"] == "course")]
         for reason, n in found.items():

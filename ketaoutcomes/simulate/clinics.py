@@ -236,6 +236,7 @@ def _answers(
     of = courses.loc[asks["course"]].reset_index(drop=True)
     luck = draws.unit(len(asks))
     back = (luck < asks["answered"].to_numpy()) & (of["kind"] != NO_SCORE).to_numpy()
+    back &= _first_of_day(asks, of["person"], back)
     asks, of, luck = asks[back].reset_index(drop=True), of[back].reset_index(drop=True), luck[back]
     size = len(asks)
     day, whole = asks["day"].to_numpy(), asks["whole"].to_numpy()
@@ -265,6 +266,14 @@ def _answers(
     pcl5_forms = _pcl5_forms(pcl5, leaning[:, 9:], asked_pcl5, whole, habits, draws)
     table = pd.DataFrame(np.hstack([forms, pcl5_forms]), columns=[*PHQ9, *PCL5])
     return table.assign(person=of["person"], day=day, gad7=np.where(asks["gad7"], gad7, BLANK))
+
+
+def _first_of_day(asks: pd.DataFrame, person: pd.Series[int], back: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """One form a day: where a later course's baseline falls on a day already asked about, that baseline."""
+    table = pd.DataFrame({"person": person, "day": asks["day"], "lost": ~back, "later": ~asks["whole"]})
+    order = table.sort_values(["lost", "later"], kind="stable")
+    first = ~order.duplicated(["person", "day"])
+    return np.asarray(first.sort_index(), dtype=np.bool_)
 
 
 def _phq9_range(
