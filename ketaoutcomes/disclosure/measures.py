@@ -35,25 +35,29 @@ Array = Any
 JOIN = "+"
 COUNTS: Mapping[str, tuple[str, ...]] = {
     "population": ("excluded", "not_due", "missing", "not_met", "met"),
+    "outside": ("excluded", "not_due"),
     "excluded": ("excluded",),
     "not_due": ("not_due",),
     "n": ("missing", "not_met", "met"),
+    "unmet": ("missing", "not_met"),
+    "scored": ("not_met", "met"),
     "missing": ("missing",),
     "not_met": ("not_met",),
     "met": ("met",),
 }
-"""What a measure's table prints, by the states it adds up; `excluded` stands for every reason."""
+"""What can be read from a measure's table, by the states it adds up; `excluded` stands for every reason."""
 
-# How states are joined, from fine to coarse; `*` is each reason of exclusion by itself.
-LEVELS: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (("*",), ("not_due",), ("missing",), ("not_met",), ("met",)),
-    (("excluded",), ("not_due",), ("missing",), ("not_met",), ("met",)),
-    (("excluded", "not_due"), ("missing",), ("not_met",), ("met",)),
-    (("excluded",), ("not_due",), ("missing", "not_met"), ("met",)),
-    (("excluded", "not_due"), ("missing", "not_met"), ("met",)),
-    (("excluded", "not_due"), ("missing", "not_met", "met")),
-    (("excluded", "not_due", "missing", "not_met", "met"),),
-)
+# How states are joined, from fine to coarse: those outside the denominator (`*`: each reason by itself), and
+# those in it. The rates of a measure share the first: who is not due is the same in all of them, and one rate
+# must not tell what another joins.
+OUTSIDE = ((("*",), ("not_due",)), (("excluded",), ("not_due",)), (("excluded", "not_due"),))
+JUDGED = ((("missing",), ("not_met",), ("met",)), (("missing", "not_met"), ("met",)),
+          (("missing", "not_met", "met"),))  # fmt: skip
+EVERYBODY = (len(OUTSIDE), len(JUDGED))
+Level = tuple[int, int]  # positions in the two; EVERYBODY joins all
+
+# Counts that may lie inside one another where two measures are of the same people.
+NESTED = ({"met", "scored", "n"}, {"missing", "not_met", "unmet", "n"})
 
 
 LIKE = (
@@ -67,16 +71,20 @@ LIKE = (
 class Entry:
     """One measure, period and grouping: how many stand in each state, by rate, group and state."""
 
+    of: str
     rates: tuple[str, ...]
     groups: tuple[tuple[str, ...], ...]
     states: tuple[str, ...]
     n: Array
 
-    def cells(self, level: int) -> list[tuple[str, ...]]:
+    def cells(self, level: Level) -> list[tuple[str, ...]]:
         """The states that each cell of a level joins."""
+        joined: tuple[tuple[str, ...], ...] = (COUNTS["population"],)
+        if level != EVERYBODY:
+            joined = (*OUTSIDE[level[0]], *JUDGED[level[1]])
         reasons = tuple(state for state in self.states if state.startswith("excluded:"))
         found: list[tuple[str, ...]] = []
-        for cell in LEVELS[level]:
+        for cell in joined:
             if cell == ("*",):
                 found += [(reason,) for reason in reasons]
             else:
@@ -85,13 +93,13 @@ class Entry:
 
     def together(self) -> Entry:
         """Everybody, in one group."""
-        return Entry(self.rates, ((),), self.states, self.n.sum(axis=1, keepdims=True))
+        return Entry(self.of, self.rates, ((),), self.states, self.n.sum(axis=1, keepdims=True))
 
     def count(self, names: Sequence[str], n: Array) -> Array:
         """How many stand in any of some states, by rate and group."""
         return n[..., [self.states.index(name) for name in names]].sum(axis=-1)
 
-    def facts(self, level: int, n: Array) -> Iterator[tuple[str, Array]]:
+    def facts(self, level: Level, n: Array) -> Iterator[tuple[str, Array]]:
         """What can be printed at a level, by name: the counts whose states are whole cells."""
         cells = self.cells(level)
         for name, parts in COUNTS.items():
@@ -103,7 +111,8 @@ class Entry:
                 yield cell[0], self.count(cell, n)
 
 
-Told = dict[tuple[tuple[str, ...], str], list[int]]  # by group and name: the counts that are shown already
+Told = dict[tuple[str, ...], list[tuple[str, dict[str, int]]]]
+"""By group: the counts of each rate that are shown already, with the measure and period they are of."""
 
 
 def protect_measures(
@@ -156,69 +165,71 @@ def _points(tally: Tally, told: Told, everyone: frozenset[int], limit: int) -> p
     return typed("points", pd.concat(parts, ignore_index=True), tally.header.by)
 
 
-def _tell(entry: Entry, levels: Sequence[int], shown: Array, told: Told) -> None:
+def _tell(entry: Entry, levels: Sequence[Level], shown: Array, told: Told) -> None:
     """Note what is shown, so that what comes later is set beside it."""
     for r, level in enumerate(levels):
-        for name, count in entry.facts(level, entry.n):
-            for g, group in enumerate(entry.groups):
-                if shown[g]:
-                    told.setdefault((group, name), []).append(int(count[r, g]))
+        facts = dict(entry.facts(level, entry.n))
+        for g, group in enumerate(entry.groups):
+            if shown[g]:
+                counts = {name: int(count[r, g]) for name, count in facts.items()}
+                told.setdefault(group, []).append((entry.of, counts))
 
 
 def _entry(tally: Tally, asked: dict[str, Any], period: str) -> Entry:
     """One period's counts, with every state the measure has."""
     by = list(tally.header.by)
-    cells = tally.points[tally.points["point"] == period]
+    cells, of = tally.points[tally.points["point"] == period], f"{period} {tally.header.measure}"
     rates = tuple(rate["name"] for rate in asked["measure"]["rates"])
     states = (*(f"excluded:{reason}" for reason in asked["reasons"]), "not_due", "missing", "not_met", "met")
     keys = cells[by].astype(str)
     groups = tuple(sorted(set(keys.itertuples(index=False, name=None)))) if by else ((),)
     if by and not groups:
-        return Entry(rates, (), states, np.zeros((len(rates), 0, len(states)), dtype=np.int64))
+        return Entry(of, rates, (), states, np.zeros((len(rates), 0, len(states)), dtype=np.int64))
     n = np.zeros((len(rates), len(groups), len(states)), dtype=np.int64)
     place = {group: i for i, group in enumerate(groups)}
-    of = [place[group] for group in keys.itertuples(index=False, name=None)] if by else [0] * len(cells)
+    own = [place[group] for group in keys.itertuples(index=False, name=None)] if by else [0] * len(cells)
     rate = cells["criterion"].map(rates.index).to_numpy(dtype=np.int64)
     state = cells["state"].map(states.index).to_numpy(dtype=np.int64)
-    np.add.at(n, (rate, np.array(of, dtype=np.int64), state), cells["n"].to_numpy(dtype=np.int64))
-    return Entry(rates, groups, states, n)
+    np.add.at(n, (rate, np.array(own, dtype=np.int64), state), cells["n"].to_numpy(dtype=np.int64))
+    return Entry(of, rates, groups, states, n)
 
 
 def _choose(
     entry: Entry, told: Told, everyone: frozenset[int], limit: int, grouped: bool
-) -> tuple[list[int], Array]:
+) -> tuple[list[Level], Array]:
     """The level of every rate, and which groups are shown: most rates, then most groups, then finest."""
-    best: tuple[tuple[int, int], list[int], Array] = ((-1, -1), [len(LEVELS) - 1] * len(entry.rates), None)
-    for level in range(len(LEVELS)):
-        for levels in _finer_first(entry, level):
-            fine = _fine(entry, entry.n, levels, limit)
-            fine &= _beside(entry, levels, told, frozenset(), limit)
-            # Groups that are all shown add up to everybody, whether or not that is printed.
-            whole = entry.together()
-            fine &= _fine(whole, whole.n, levels, limit)[0] & _beside(whole, levels, told, everyone, limit)[0]
-            shown = _with_company(entry, levels, fine, limit) if grouped else fine
-            told_rates = sum(("met",) in entry.cells(one) for one in levels)
-            worth = (int(shown.sum()) * told_rates, int(shown.sum()))
-            if worth > best[0]:
-                best = (worth, levels, shown)
+    best: tuple[tuple[int, int], list[Level], Array] = ((-1, -1), [EVERYBODY for _ in entry.rates], None)
+    whole = entry.together()
+    for levels in _finest_first(len(entry.rates)):
+        fine = _fine(entry, entry.n, levels, limit) & _beside(entry, levels, told, frozenset(), limit)
+        # Groups that are all shown add up to everybody, whether or not that is printed.
+        fine &= _fine(whole, whole.n, levels, limit)[0] & _beside(whole, levels, told, everyone, limit)[0]
+        shown = _with_company(entry, levels, fine, limit) if grouped else fine
+        told_rates = sum(("met",) in entry.cells(level) for level in levels)
+        worth = (int(shown.sum()) * told_rates, int(shown.sum()))
+        if worth > best[0]:
+            best = (worth, levels, shown)
     return best[1], best[2]
 
 
-def _finer_first(entry: Entry, level: int) -> Iterator[list[int]]:
-    """All rates at one level; then as many as can be, the others telling how many were due, or entered."""
-    rates, only_n = range(len(entry.rates)), len(LEVELS) - 2
-    yield [level for _ in rates]
-    for rest in (only_n, only_n + 1) if level < only_n else ():
-        for many in range(len(rates) - 1, 0, -1):
-            for kept in combinations(rates, many):
-                yield [level if r in kept else rest for r in rates]
+def _finest_first(rates: int) -> Iterator[list[Level]]:
+    """Levels for all rates: the same for all, or for some, the others telling how many are due or entered."""
+    for judged in range(len(JUDGED)):
+        for outside in range(len(OUTSIDE)):
+            level, due = (outside, judged), (outside, len(JUDGED) - 1)
+            yield [level] * rates
+            for rest in (due, EVERYBODY) if level != due else (EVERYBODY,):
+                for many in range(rates - 1, 0, -1):
+                    for kept in combinations(range(rates), many):
+                        yield [level if r in kept else rest for r in range(rates)]
+    yield [EVERYBODY] * rates
 
 
 def _small(count: Array, limit: int) -> Array:
     return (np.abs(count) > 0) & (np.abs(count) <= limit)
 
 
-def _fine(entry: Entry, n: Array, levels: Sequence[int], limit: int) -> Array:
+def _fine(entry: Entry, n: Array, levels: Sequence[Level], limit: int) -> Array:
     """Per group: no cell is small, and no difference between rates of the same people is."""
     fine = np.ones(n.shape[1], dtype=bool)
     for r, level in enumerate(levels):
@@ -240,21 +251,41 @@ def _fine(entry: Entry, n: Array, levels: Sequence[int], limit: int) -> Array:
     return fine
 
 
-def _beside(entry: Entry, levels: Sequence[int], told: Told, everyone: frozenset[int], limit: int) -> Array:
-    """Per group: no count differs by a small number from a like one that is shown already."""
+def _beside(entry: Entry, levels: Sequence[Level], told: Told, everyone: frozenset[int], limit: int) -> Array:
+    """Per group: no count differs by a small number from one that is shown already and may be nested with it.
+
+    Those are like counts; and, of measures of the same people, any within the denominator or outside it.
+    """
     fine = np.ones(len(entry.groups), dtype=bool)
-    whole = np.array(sorted(everyone), dtype=np.int64)
     for r, level in enumerate(levels):
-        for name, count in entry.facts(level, entry.n):
-            for g, group in enumerate(entry.groups):
-                before = np.array(told.get((group, name), []), dtype=np.int64)
-                if name in ("population", "n"):
-                    before = np.concatenate([before, whole])
-                fine[g] &= not _small(before - count[r, g], limit).any()
+        facts = dict(entry.facts(level, entry.n))
+        for g, group in enumerate(entry.groups):
+            own = {name: int(count[r, g]) for name, count in facts.items()}
+            before = [(name, count) for name in ("population", "n") if name in own for count in everyone]
+            close = any(0 < abs(own[name] - count) <= limit for name, count in before)
+            fine[g] &= not close and not any(
+                of != entry.of and _close(own, other, limit) for of, other in told.get(group, ())
+            )
     return fine
 
 
-def _with_company(entry: Entry, levels: Sequence[int], fine: Array, limit: int) -> Array:
+def _close(own: Mapping[str, int], other: Mapping[str, int], limit: int) -> bool:
+    """Whether two rates have counts that may be nested and differ by a small number."""
+    same_people = own["population"] == other["population"]
+    return any(
+        0 < abs(own[a] - other[b]) <= limit
+        for a in own
+        for b in other
+        if a == b or (same_people and _may_nest(a, b))
+    )
+
+
+def _may_nest(a: str, b: str) -> bool:
+    outside = [name not in COUNTS or name in ("excluded", "not_due", "outside") for name in (a, b)]
+    return all(outside) or any({a, b} <= names for names in NESTED)
+
+
+def _with_company(entry: Entry, levels: Sequence[Level], fine: Array, limit: int) -> Array:
     """Which groups are shown: the hidden ones pass the same tests together; else the smallest joins them."""
     shown = fine.copy()
     order = np.argsort(entry.n[0].sum(axis=-1), kind="stable")
@@ -267,7 +298,7 @@ def _with_company(entry: Entry, levels: Sequence[int], fine: Array, limit: int) 
 
 
 def _rows(
-    tally: Tally, entry: Entry, r: int, rate: str, period: str, level: int, shown: Array
+    tally: Tally, entry: Entry, r: int, rate: str, period: str, level: Level, shown: Array
 ) -> list[pd.DataFrame]:
     """The cells of one rate and period; one hidden cell of everybody where a group is not shown."""
     by, keys = list(tally.header.by), dict.fromkeys(KEYS["points"], "")
@@ -275,7 +306,7 @@ def _rows(
     keys |= {"instrument": instrument, "criterion": rate, "axis": "measure", "point": period}
     parts = []
     for g, group in enumerate(entry.groups):
-        cells = entry.cells(level) if shown[g] else entry.cells(len(LEVELS) - 1)
+        cells = entry.cells(level) if shown[g] else entry.cells(EVERYBODY)
         n = [float(entry.count(cell, entry.n)[r, g]) if shown[g] else np.nan for cell in cells]
         table = pd.DataFrame({"state": [JOIN.join(cell) for cell in cells], "n": n})
         parts.append(table.assign(**(keys | dict(zip(by, group, strict=True)) | {"state": table["state"]})))
