@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from ketaoutcomes.frames import Reader
 from ketaoutcomes.monitoring import Monitoring, has_readings
 from ketaoutcomes.monitoring import table as monitoring_table
 from ketaoutcomes.plan import Plan
+from ketaoutcomes.shown import PlainError, facts
 from ketaoutcomes.tables import TABLES, empty
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 Array = Any
 
 
-class InputRefused(ValueError):
+class InputRefused(PlainError):
     """The input cannot be read safely. The message lists everything found; `problems` is the table of it."""
 
     def __init__(self, messages: Sequence[str], problems: pd.DataFrame | None = None) -> None:
@@ -108,9 +110,26 @@ class Cohort:
         return f"Cohort({what}; {kind}; {len(self.problems):,} problems)"
 
     def _repr_html_(self) -> str:
-        import html
+        return facts(self._facts(), "Cohort")
 
-        return f"<pre>{html.escape(repr(self))}</pre>"
+    def _facts(self) -> list[tuple[str, str]]:
+        """What is in it, and what was found on the way in: codes that `ketaoutcomes explain` knows."""
+        from ketaoutcomes.intake.rules import rules
+
+        known, found = rules(), Counter(zip(self.problems["rule"], self.problems["action"], strict=True))
+        told = [
+            f"{code} {known[code].title}: {count:,} {action}" if code in known else f"{code}: {count:,}"
+            for (code, action), count in sorted(found.items())
+        ]
+        dated = self.dates != "offsets"
+        return [
+            ("patients", f"{len(self.patients):,}"),
+            ("doses", f"{len(self.dose_records.patient):,}"),
+            *((f"{name} scores", f"{len(s.patient):,}") for name, s in self.score_records.items()),
+            ("days", "calendar dates: a limited data set" if dated else "day offsets"),
+            ("problems", "\n".join(told) or "none"),
+            *([("what a code means", "ketaoutcomes explain CODE")] if told else []),
+        ]
 
     @cached_property
     def doses(self) -> pd.DataFrame:

@@ -6,6 +6,7 @@ NaN, with the reason.
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from ketaoutcomes.durability_counts import BETWEEN, STATES, SUSTAINED, TREND
 from ketaoutcomes.estimates import curves
 from ketaoutcomes.estimates.intervals import interval
 from ketaoutcomes.response_curves import HIDDEN, LEAST_AT_RISK, NOT_REACHED, Counter, Moves, integers, whole
+from ketaoutcomes.shown import Prose
 
 if TYPE_CHECKING:
     from ketaoutcomes.tallies import Tally
@@ -64,7 +66,14 @@ class Durability:
     follow: str
     caution: str = CAUTION
 
-    def sentence(self, **group: str) -> str:
+    def __repr__(self) -> str:
+        return f"Durability after response\n{self.marks.to_string(index=False)}\n{self.caution}"
+
+    def _repr_html_(self) -> str:
+        table = self.marks.to_html(index=False, escape=True, float_format="{:.3f}".format)
+        return f"<p>Durability after response</p>{table}<p>{html.escape(self.caution)}</p>"
+
+    def sentence(self, **group: str) -> Prose:
         """Durability of one criterion by one relapse rule, at the second mark, in one sentence.
 
         `group` picks the row of `marks` where there are several: criterion, relapse, and the grouping. Raises
@@ -79,7 +88,8 @@ class Durability:
         own = {name: rows[name].iloc[0] for name in (*group, "criterion", "relapse")}
         summary = _only(self.summary, own)
         title = dict(zip(self.rules["relapse"], self.rules["title"], strict=True))
-        return _sentence(rows.iloc[0].to_dict(), summary.iloc[0].to_dict(), title, self.follow)
+        told = _sentence(rows.iloc[0].to_dict(), summary.iloc[0].to_dict(), title, self.follow)
+        return Prose(told)
 
 
 def durability(

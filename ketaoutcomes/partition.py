@@ -20,6 +20,7 @@ from ketaoutcomes.exposure import EXPOSURES
 from ketaoutcomes.good_time import AT_TRIAL, GROUP_OF, GROUPS, REASONS, STATUSES, VERDICTS
 from ketaoutcomes.good_time_counts import PERIODS, SITUATIONS
 from ketaoutcomes.results import median
+from ketaoutcomes.shown import Prose
 
 if TYPE_CHECKING:
     from ketaoutcomes.tallies import Tally
@@ -101,7 +102,7 @@ class GoodTimeSummary:
     as_of: str
     caution: str = CAUTION
 
-    def sentence(self, **group: str) -> str:
+    def sentence(self, **group: str) -> Prose:
         """Where mature courses without response stood on the last calendar day, and what became of them.
 
         Name a group by its columns, as `sentence(site="North")`; raises ValueError where that is not one.
@@ -113,7 +114,7 @@ class GoodTimeSummary:
             table = table[table[column] == value]
         if table.empty:
             raise ValueError("no mature course in this group, so there is nothing to say yet")
-        return _sentence(table.iloc[0].to_dict(), self.as_of)
+        return Prose(_sentence(table.iloc[0].to_dict(), self.as_of))
 
     def __repr__(self) -> str:
         return f"Good time as of {self.as_of}\n{self.groups.to_string(index=False)}\n{self.caution}"

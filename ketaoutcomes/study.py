@@ -43,6 +43,7 @@ from ketaoutcomes.plan.sections import ORDINALS
 from ketaoutcomes.results import as_tuple
 from ketaoutcomes.safety_verbs import SafetyVerbs
 from ketaoutcomes.sensitivity_verbs import SensitivityVerbs
+from ketaoutcomes.shown import facts
 from ketaoutcomes.table_verbs import TableVerbs
 from ketaoutcomes.tables import TABLES
 from ketaoutcomes.tallies import KEYS, Header, Part, Tally, make
@@ -86,12 +87,11 @@ class Study(
         return self._setting.as_of
 
     def __repr__(self) -> str:
-        return f"Study of {self.cohort!r}, as of {self.as_of}, plan {self.plan.hash[:12]}"
+        return f"Study(as of {self.as_of}; {self.cohort!r}; {self.plan!r})"
 
     def _repr_html_(self) -> str:
-        import html
-
-        return f"<pre>{html.escape(repr(self))}</pre>"
+        own = [("cohort", repr(self.cohort)), ("as of", self.as_of), ("plan", repr(self.plan))]
+        return facts(own, "Study")
 
     # The tables, patient by patient.
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
+from ketaoutcomes.shown import PlainError
+
 if TYPE_CHECKING:
     from ketaoutcomes.definitions.series import Concomitant, Series
 
@@ -32,7 +34,7 @@ reliable change into the functional range."""
 Entry = Literal["score", "course"]
 
 
-class DefinitionError(ValueError):
+class DefinitionError(PlainError):
     """A definition is wrong, or is not there. `findings` lists every mistake, one line each."""
 
     def __init__(self, *findings: str) -> None:

@@ -16,6 +16,8 @@ from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
+from ketaoutcomes.shown import PlainError
+
 Value_co = TypeVar("Value_co", covariant=True)
 Step = str | int
 Path = tuple[Step, ...]
@@ -68,7 +70,7 @@ TABLES: dict[str, type[Section] | None] = {"protocol": None}
 """The plan's tables by name, as they are declared; [protocol] holds routes, not declared keys."""
 
 
-class PlanError(ValueError):
+class PlanError(PlainError):
     """A plan that cannot be used. The message lists every mistake, one a line; `lines` holds them apart."""
 
     def __init__(self, faults: Sequence[Fault] = (), *, lines: Sequence[str] = ()) -> None:

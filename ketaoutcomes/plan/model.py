@@ -25,6 +25,7 @@ from ketaoutcomes.plan.sections import (
     Report,
     Scores,
 )
+from ketaoutcomes.shown import Prose
 
 if TYPE_CHECKING:
     from ketaoutcomes.definitions import Definitions
@@ -87,6 +88,17 @@ class Plan:
             faults.extend(self._undefined())
         if faults:
             raise PlanError(faults)
+
+    def __repr__(self) -> str:
+        from ketaoutcomes.plan.summary import in_a_line
+
+        return in_a_line(self, type(self)())
+
+    def _repr_html_(self) -> str:
+        from ketaoutcomes.plan.summary import in_facts
+        from ketaoutcomes.shown import facts
+
+        return facts(in_facts(self, type(self)()), "Plan")
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -172,14 +184,14 @@ class Plan:
         """SHA-256 of `canonical()`, in hexadecimal."""
         return hashlib.sha256(self.canonical().encode("ascii")).hexdigest()
 
-    def methods(self, *, good_time: bool = False) -> str:
+    def methods(self, *, good_time: bool = False) -> Prose:
         """A paragraph for a paper's Methods section, with numbered references, in this plan's own numbers.
 
         `good_time` adds what was done about time at an adequate dose, where a report shows it.
         """
         from ketaoutcomes.plan.methods import methods
 
-        return methods(self, good_time=good_time)
+        return Prose(methods(self, good_time=good_time))
 
     def _undefined(self) -> list[Fault]:
         """Names that no definition has, and what one table says against another or against a definition."""
