@@ -48,6 +48,11 @@ class CurveVerbs:
         them. `clock="session"` counts courses that are due, by protocol. `competing` says what ends
         treatment: the first lapse, or the end of the course. Raises `PlanError` where the last day on record
         is not known.
+
+        >>> import ketaoutcomes as ko
+        >>> table = ko.Study(ko.load_sample()).curve("phq9_remission_lt5", days=[14, 28])
+        >>> table[["day", "n", "method"]].to_numpy().tolist()
+        [[14, 1052, 'aalen_johansen'], [28, 1052, 'aalen_johansen']]
         """
         counted = self._onset_moves(criteria, by, clock)
         return response_curves.curve(counted, clock=clock, competing=competing, days=days)
@@ -114,6 +119,11 @@ class CurveVerbs:
         The tables are attributes, described in `durability.Durability`; all are computed from counts.
         `relapse` names rules (default: all that fit the instrument; `rules` lists them with their sources).
         `follow` is last_score or as_of. Raises `PlanError` where the last day on record is not known.
+
+        >>> import ketaoutcomes as ko
+        >>> found = ko.Study(ko.load_sample()).durability("phq9_response50")
+        >>> list(found.rules["relapse"])
+        ['lost', 'lost_confirmed', 'phq9_10', 'phq9_10_confirmed']
         """
         curve_counts.check_end_known(self._setting)
         counted = self.tally(by=by, at="end", criteria=criteria, tables=("durability",))
