@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 Floats: TypeAlias = NDArray[np.float64]
 Path: TypeAlias = tuple[str, ...]
 
-PRIOR_WEIGHT = 1.0
-"""What is known before looking weighs as much as one person (Jeffreys' weight for a proportion)."""
+PRIOR_WEIGHT = 2.0
+"""How many persons a prior weighs (house): at the top, where nothing is known, it is then uniform."""
 
 _EDGE = 1e-12  # shares and random numbers stay this far from 0 and 1, where inverse functions have no value
 
@@ -155,9 +155,10 @@ def impute(
     """How many of the unscored met the criterion, once per imputation.
 
     Every cell has a share of its own, drawn from a Beta distribution given those scored in it; its unscored
-    are then drawn from a binomial distribution with that share. The prior of a cell has the weight of one
-    person and the mean of the group that holds it: `paths` run from the broadest label to the finest, so a
-    cell in which nobody was scored leans on its group, and the group of all starts from Jeffreys' prior.
+    are then drawn from a binomial distribution with that share. The prior of a cell has the weight of two
+    persons and the mean of the others in the group that holds it: `paths` run from the broadest label to the
+    finest, so a cell in which nobody was scored leans on its group. The group of all starts from a uniform
+    prior.
 
     Args:
         paths: the labels of each cell, all of one length, the broadest first; no two alike.
@@ -177,7 +178,7 @@ def impute(
 
     Example:
         >>> impute([("a",), ("b",)], [9, 1], [1, 9], [10, 0], seed=["example"], imputations=5).tolist()
-        [10, 7, 10, 10, 10]
+        [10, 5, 10, 10, 9]
 
     Source: Rubin 1987, chapter 4 (drawing the parameter, then the missing values), with nested Beta priors.
     """
@@ -187,10 +188,11 @@ def impute(
     drawn = np.zeros(imputations, dtype=np.int64)
     if not wanted:
         return drawn
-    shares = _shares(paths, counts[0], counts[1], [paths[cell] for cell in wanted], seed, imputations)
+    yes, no = _totals(paths, counts[0]), _totals(paths, counts[1])
     for cell in wanted:
         chance = _uniform([*seed, "met", *paths[cell]], imputations)
-        drawn += _binomial(chance, int(counts[2][cell]), shares[paths[cell]])
+        share = _share(paths[cell], yes, no, seed, imputations)
+        drawn += _binomial(chance, int(counts[2][cell]), share)
     return drawn
 
 
@@ -205,31 +207,33 @@ def _check(paths: Sequence[Path], counts: Sequence[NDArray[np.int64]], imputatio
         raise ValueError(f"imputations must be at least 1; got {imputations}")
 
 
-def _shares(
-    paths: Sequence[Path],
-    met: NDArray[np.int64],
-    not_met: NDArray[np.int64],
-    wanted: Sequence[Path],
-    seed: Sequence[str],
-    imputations: int,
-) -> Mapping[Path, Floats]:
-    """A share for every group and cell that leads to a wanted one, drawn from the broadest to the finest."""
+def _totals(paths: Sequence[Path], counts: NDArray[np.int64]) -> dict[Path, int]:
+    """The counts of every cell and of every group that holds some."""
+    totals: dict[Path, int] = {}
+    for path, n in zip(paths, counts.tolist(), strict=True):
+        for depth in range(len(path) + 1):
+            totals[path[:depth]] = totals.get(path[:depth], 0) + n
+    return totals
+
+
+def _share(
+    path: Path, yes: Mapping[Path, int], no: Mapping[Path, int], seed: Sequence[str], imputations: int
+) -> Floats:
+    """Draws of the share that met in one cell, from the group of all down to the cell itself.
+
+    At each step only those of the group who are outside the next narrower one are counted: the cell's own
+    scores, counted again as part of its groups, would make it look better known than it is.
+    """
     from scipy.special import betaincinv
 
-    yes: dict[Path, int] = {}
-    no: dict[Path, int] = {}
-    for path, a, b in zip(paths, met.tolist(), not_met.tolist(), strict=True):
-        for depth in range(len(path) + 1):
-            group = path[:depth]
-            yes[group], no[group] = yes.get(group, 0) + a, no.get(group, 0) + b
-    shares: dict[Path, Floats] = {}
-    for depth in range(len(wanted[0]) + 1):
-        for group in dict.fromkeys(path[:depth] for path in wanted):
-            mean = shares[group[:-1]] if group else np.full(imputations, 0.5)
-            chance = _uniform([*seed, "share", *group], imputations)
-            a, b = PRIOR_WEIGHT * mean + yes[group], PRIOR_WEIGHT * (1 - mean) + no[group]
-            shares[group] = np.clip(betaincinv(a, b, chance), _EDGE, 1 - _EDGE)
-    return shares
+    mean = np.full(imputations, 0.5)
+    for depth in range(len(path) + 1):
+        group, inside = path[:depth], path[: depth + 1]
+        met, not_met = (n[group] - (n[inside] if depth < len(path) else 0) for n in (yes, no))
+        chance = _uniform([*seed, "share", *group], imputations)
+        drawn = betaincinv(PRIOR_WEIGHT * mean + met, PRIOR_WEIGHT * (1 - mean) + not_met, chance)
+        mean = np.clip(drawn, _EDGE, 1 - _EDGE)
+    return mean
 
 
 def _uniform(labels: Sequence[str], size: int) -> Floats:
