@@ -44,10 +44,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from ketaoutcomes.disclosure.choose import choose
-from ketaoutcomes.disclosure.facts import DisclosureError, margins
+from ketaoutcomes.disclosure.facts import DisclosureError, Margin, margins
 from ketaoutcomes.disclosure.good_time import protect_good_time
-from ketaoutcomes.disclosure.links import logic
+from ketaoutcomes.disclosure.linked import (
+    Protection,
+    check_series,
+    counts_courses,
+    follow,
+    restatements,
+    told_numbers,
+    whole_steps,
+)
+from ketaoutcomes.disclosure.links import Logic, logic
 from ketaoutcomes.disclosure.measures import protect_measures
 from ketaoutcomes.disclosure.moves import Told, move_rows, tell_all
 from ketaoutcomes.disclosure.rest import beside
@@ -57,7 +68,17 @@ from ketaoutcomes.tallies import typed
 if TYPE_CHECKING:
     from ketaoutcomes.tallies import Tally
 
-__all__ = ["LARGEST_SMALL", "PERMITS", "STATISTICS", "DisclosureError", "moments", "protect"]
+__all__ = [
+    "LARGEST_SMALL",
+    "PERMITS",
+    "STATISTICS",
+    "DisclosureError",
+    "Protection",
+    "moments",
+    "protect",
+    "protection",
+    "restatements",
+]
 
 LARGEST_SMALL = {"cms11": 10, "opensafely": 7}
 """By profile, the largest number of persons that is not published.
@@ -94,24 +115,11 @@ def protect(tallies: Sequence[Tally], profile: str = "cms11") -> list[Tally]:
         >>> shown.protected, sorted(shown.points["state"])
         ('cms11', ['met', 'not_met', 'unassessed'])
     """
-    if profile not in LARGEST_SMALL:
-        raise DisclosureError(
-            f"unknown disclosure profile {profile!r}; use one of {', '.join(LARGEST_SMALL)}"
-        )
-    if any(tally.protected for tally in tallies):
-        if all(tally.protected == profile for tally in tallies):
-            return list(tallies)
-        raise DisclosureError(
-            "protect the raw Tallies of a report together: some of these are protected already"
-        )
-    if len({(tally.header.plan, tally.header.as_of) for tally in tallies}) > 1:
-        raise DisclosureError("the Tallies of one report must share their plan and their as-of day")
-    if any(tally.header.change for tally in tallies):
-        raise DisclosureError("counts of change beyond error cannot be protected yet; keep them internal")
+    _check(tallies, profile)
+    if any(tally.protected for tally in tallies) or not tallies:
+        return list(tallies)
     if any(tally.header.measure for tally in tallies):
         return _with_measures(tallies, profile)
-    if not tallies:
-        return []
     plain = [tally for tally in tallies if not tally.header.basis]
     done = iter(_protected(plain, profile))
     shown = [tally if tally.header.basis else next(done) for tally in tallies]
@@ -131,6 +139,74 @@ def _with_measures(tallies: Sequence[Tally], profile: str) -> list[Tally]:
     shown = protect_measures(own, others, profile, LARGEST_SMALL[profile])
     done = iter([rounded(tally) for tally in shown] if profile == "opensafely" else shown)
     return [next(done) if tally.header.measure else next(plain) for tally in tallies]
+
+
+def _check(tallies: Sequence[Tally], profile: str) -> None:
+    """Raises `DisclosureError` for Tallies that cannot be protected together."""
+    if profile not in LARGEST_SMALL:
+        raise DisclosureError(
+            f"unknown disclosure profile {profile!r}; use one of {', '.join(LARGEST_SMALL)}"
+        )
+    if any(tally.protected for tally in tallies):
+        if all(tally.protected == profile for tally in tallies):
+            return
+        raise DisclosureError(
+            "protect the raw Tallies of a report together: some of these are protected already"
+        )
+    if len({(tally.header.plan, tally.header.as_of) for tally in tallies}) > 1:
+        raise DisclosureError("the Tallies of one report must share their plan and their as-of day")
+    if any(tally.header.change for tally in tallies):
+        raise DisclosureError("counts of change beyond error cannot be protected yet; keep them internal")
+
+
+def protection(
+    tallies: Sequence[Tally], profile: str = "cms11", previous: Protection | None = None
+) -> Protection:
+    """Protect one report of a series: nothing small in it, nor between it and the reports before it.
+
+    Each part of a table is told as it stands now only where every count in it, and every difference that it
+    completes with another published number of this report or of one before, changed by 0 or by more than the
+    threshold; otherwise it is repeated as it stood. What was hidden once stays hidden. Good time, daily moves
+    and quality measures are repeated as the first report of the series had them, since people pass from one
+    of their cells to another. Rows of months appear when they close.
+
+    Args:
+        tallies: every Tally of this report, as counted; the same list in every report of the series.
+        profile: as in `protect`.
+        previous: what this function gave for the last report; None for the first.
+
+    Raises:
+        DisclosureError: as in `protect`, or where the plan, the tables or the profile are not those of the
+            last report, or it is of a later day.
+
+    Example:
+        >>> import ketaoutcomes as ko
+        >>> def counted(month):
+        ...     study = ko.Study(ko.load_sample(), as_of=month)
+        ...     return [study.tally(at="end", criteria="phq9_response50", kind="current", tables=("points",))]
+        >>> first = protection(counted("2026-09"))
+        >>> then = protection(counted("2026-10"), previous=first)
+        >>> then.steps[["axis", "step", "as_of"]].to_numpy().tolist()
+        [['end', 'restated', '2026-10-31']]
+    """
+    if previous is None or not tallies:
+        shown = protect(tallies, profile)
+        return Protection(shown, history=told_numbers(shown, 0, None))
+    _check(tallies, profile)
+    check_series(tallies, previous, profile)
+    plain = [at for at, tally in enumerate(tallies) if counts_courses(tally)]
+    last = replace(previous, tallies=[previous.tallies[at] for at in plain])
+    result = [replace(old, header=new.header) for old, new in zip(previous.tallies, tallies, strict=True)]
+    steps, history = whole_steps(tallies, previous), previous.history
+    if plain:
+        own = [tallies[at] for at in plain]
+        found, rules, criteria = _chosen(own, profile)
+        done = follow(own, found, rules, criteria, last, profile, LARGEST_SMALL[profile])
+        for at, tally in zip(plain, done.tallies, strict=True):
+            result[at] = tally
+        steps = pd.concat([done.steps, steps], ignore_index=True)
+        history = done.history
+    return Protection(result, steps, history)
 
 
 def _with_moves(
@@ -153,8 +229,15 @@ def _protected(tallies: Sequence[Tally], profile: str) -> list[Tally]:
     """Tallies without good time, together."""
     if not tallies:
         return []
-    found = margins(tallies)
-    criteria = list(dict.fromkeys(name for tally in tallies for name in tally.header.criteria))
-    choose(found, logic(tallies[0].header.plan, criteria), criteria, LARGEST_SMALL[profile])
+    found, _, _ = _chosen(tallies, profile)
     result = [rewrite(tally, found, profile) for tally in tallies]
     return [rounded(tally) for tally in result] if profile == "opensafely" else result
+
+
+def _chosen(tallies: Sequence[Tally], profile: str) -> tuple[list[Margin], Logic, list[str]]:
+    """Every grouping with what may be shown of it, which criteria nest, and the criteria."""
+    found = margins(tallies)
+    criteria = list(dict.fromkeys(name for tally in tallies for name in tally.header.criteria))
+    rules = logic(tallies[0].header.plan, criteria)
+    choose(found, rules, criteria, LARGEST_SMALL[profile])
+    return found, rules, criteria

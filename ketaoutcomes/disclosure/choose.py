@@ -52,13 +52,13 @@ def choose(margins: Sequence[Margin], rules: Logic, order: Sequence[str], larges
     `order` ranks the criteria: the first are kept longest. Counts from 1 to `largest_small` are small.
     """
     for margin in margins:
-        web = _web(margin, rules)
-        for at in _ranked(margin, web, order):
+        web = web_of(margin, rules)
+        for at in ranked(margin, web, order):
             _Placing(margin, web, at, largest_small).place()
     _last_sessions(margins, rules, largest_small)
 
 
-def _web(margin: Margin, rules: Logic) -> Web:
+def web_of(margin: Margin, rules: Logic) -> Web:
     linked: Links = links(margin.facts, rules)
     due: dict[tuple[str, str, str], dict[tuple[str, str], int]] = {}
     for fact, at in margin.row.items():
@@ -124,7 +124,7 @@ _KINDS = ("", "current", "ever", "sustained")
 _AXES = ("", "end", "session", "week", "month")
 
 
-def _ranked(margin: Margin, web: Web, criteria: Sequence[str]) -> list[int]:
+def ranked(margin: Margin, web: Web, criteria: Sequence[str]) -> list[int]:
     """Rows in the order in which they are kept: what has a total elsewhere, then by use to a reader.
 
     Of the points of an axis the last comes first, then the first, then the others; of the cells of a
