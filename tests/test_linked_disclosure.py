@@ -235,13 +235,13 @@ def attack(
 
 
 def test_an_attacker_with_three_reports_learns_no_small_number():
-    parts, found = attack(range(7), most=4)
+    parts, found = attack(range(4), most=4)
     assert found == []
-    assert parts > 25
+    assert parts > 15
 
 
 def test_without_the_link_the_attacker_would_learn():
-    assert attack([2, 3], most=12, follows=False)[1] != []
+    assert attack([2], most=20, follows=False)[1] != []
 
 
 @pytest.mark.slow
