@@ -41,7 +41,7 @@ class SensitivityVerbs:
         One row per group, headline criterion, point and variant; columns as declared for `sensitivity`. The
         headline is `nri`, `current`, by the plan; each variant changes one thing, with `combined` also
         several. `criteria` default to the first primary one of each instrument. `sensitivity.sentences` says
-        the spread in words, `sensitivity_figures.forest` draws it. Exact counts: share them as such.
+        the spread in words, `figures.forest` draws it. Exact counts: share them as such.
 
         >>> import ketaoutcomes as ko
         >>> table = ko.Study(ko.load_sample()).sensitivity("phq9_response50")

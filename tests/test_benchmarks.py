@@ -291,7 +291,7 @@ def test_all_series_in_one_table_and_a_chart():
     assert "<table" in found._repr_html_()
     from matplotlib import pyplot as plt
 
-    from ketaoutcomes.benchmark_figures import benchmark
+    from ketaoutcomes.figures import benchmark
 
     one = found.table[found.table["series"] == "mcinnes2022"]
     ax = benchmark(one)

@@ -11,10 +11,10 @@ from small_cohorts import Rows, dose_frame, people_frame, wide_scores
 
 import ketaoutcomes as ko
 from ketaoutcomes import control_results
-from ketaoutcomes.control_figures import control, funnel
 from ketaoutcomes.control_results import chart_sentence, charts
 from ketaoutcomes.disclosure import protect
 from ketaoutcomes.estimates import interval
+from ketaoutcomes.figures import control, funnel
 from ketaoutcomes.tallies import Header, Tally, make
 
 mpl.use("Agg")

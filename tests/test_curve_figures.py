@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 import ketaoutcomes as ko
-from ketaoutcomes import curve_figures, response_curves
+from ketaoutcomes import figures, response_curves
 
 CRITERION = "phq9_response50"
 
@@ -34,7 +34,7 @@ def said(ax: Axes) -> list[str]:
 
 def test_the_line_is_the_estimate_and_stops_where_the_table_does(study):
     table = study.curve(CRITERION)
-    ax = curve_figures.curve(table)
+    ax = figures.curve(table)
     line, stopped = ax.get_lines()
     assert np.array_equal(line.get_ydata(), table["estimate"], equal_nan=True)
     assert np.array_equal(stopped.get_ydata(), table["stopped_share"], equal_nan=True)
@@ -48,7 +48,7 @@ def test_the_line_is_the_estimate_and_stops_where_the_table_does(study):
 
 def test_lines_differ_without_colour_and_number_their_rows(study):
     table = study.curve(CRITERION, by="site", days=range(0, 183, 7))
-    ax = curve_figures.curve(table)
+    ax = figures.curve(table)
     assert len({line.get_linestyle() for line in ax.get_lines()}) == 3
     words = said(ax)
     assert {"1", "2", "3"} <= set(words)
@@ -58,7 +58,7 @@ def test_lines_differ_without_colour_and_number_their_rows(study):
 
 def test_sessions_are_points_and_a_protocol_without_them_draws_nothing(study):
     table = study.curve(CRITERION, clock="session")
-    ax = curve_figures.curve(table)
+    ax = figures.curve(table)
     home = table["protocol"] == "home"
     assert table.loc[home, "reason"].tolist() == ["not_visit_based"]
     drawn = [line for line in ax.get_lines() if len(line.get_xdata())]
@@ -68,7 +68,7 @@ def test_sessions_are_points_and_a_protocol_without_them_draws_nothing(study):
 
 def test_durability_falls_from_everyone(study):
     found = study.durability(CRITERION, relapse="lost")
-    ax = curve_figures.durability(found.curve)
+    ax = figures.durability(found.curve)
     (line,) = ax.get_lines()
     assert line.get_ydata()[0] == 1
     assert np.array_equal(line.get_ydata(), found.curve["no_relapse"], equal_nan=True)
@@ -77,20 +77,20 @@ def test_durability_falls_from_everyone(study):
 
 def test_axes_given_are_the_axes_returned(study):
     _, ax = plt.subplots()
-    assert curve_figures.curve(study.curve(CRITERION, days=[0, 7, 14]), ax=ax) is ax
+    assert figures.curve(study.curve(CRITERION, days=[0, 7, 14]), ax=ax) is ax
 
 
 def test_what_cannot_be_drawn_is_refused(study):
     with pytest.raises(ValueError, match="no rows"):
-        curve_figures.curve(study.curve(CRITERION).iloc[:0])
+        figures.curve(study.curve(CRITERION).iloc[:0])
     many = pd.concat([study.curve(CRITERION, days=[0]).assign(criterion=name) for name in "abcdefg"])
     with pytest.raises(ValueError, match="7 lines"):
-        curve_figures.curve(many)
+        figures.curve(many)
 
 
 def test_hidden_counts_are_named(study):
     tally = study.tally(at="end", criteria=CRITERION, tables=("curves",))
     (shown,) = ko.protect([tally])
-    ax = curve_figures.curve(response_curves.curve(shown))
+    ax = figures.curve(response_curves.curve(shown))
     assert "hidden: small numbers" in said(ax)
     assert not any(text == "0" for text in said(ax))

@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from ketaoutcomes import figures
+from ketaoutcomes.figures.axes import STYLES
 
 
 @pytest.fixture(autouse=True)
@@ -161,9 +162,9 @@ def test_lines_and_the_text_in_their_colour_can_be_read_on_white() -> None:
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
-    for style in figures.STYLES:
+    for style in STYLES:
         assert 1.05 / (luminance(style.colour) + 0.05) >= 4.5
-    assert len({(style.marker, style.dash) for style in figures.STYLES}) == len(figures.STYLES)
+    assert len({(style.marker, style.dash) for style in STYLES}) == len(STYLES)
 
 
 def test_drawing_on_given_axes_leaves_global_style_alone() -> None:

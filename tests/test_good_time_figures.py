@@ -12,7 +12,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 import ketaoutcomes as ko
-from ketaoutcomes import course_figures, good_time_figures, simulate
+from ketaoutcomes import figures, simulate
+from ketaoutcomes.figures.good_time import BANDS, GROUPS, NAMES
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,7 @@ def heights(ax: Axes, name: str, day: float) -> float:
 
 
 def test_bands_are_as_thick_as_their_shares_and_fill_the_chart(occupied: pd.DataFrame) -> None:
-    ax = good_time_figures.state_occupation(occupied)
+    ax = figures.state_occupation(occupied)
     shares = occupied[occupied["day"] == 10].set_index("state")["share"]
     for state in ("responded_before", "titrating", "lapsed"):
         assert heights(ax, state, 10) == pytest.approx(shares[state])
@@ -65,7 +66,7 @@ def test_responded_bands_lie_at_the_foot_and_the_all_started_line_on_top_of_them
     study: ko.Study, occupied: pd.DataFrame
 ) -> None:
     whole = study.all_started(days=range(85))
-    ax = good_time_figures.state_occupation(occupied, all_started=whole, marks=(60,))
+    ax = figures.state_occupation(occupied, all_started=whole, marks=(60,))
     line = next(one for one in ax.get_lines() if one.get_label() == "all_started")
     assert list(line.get_ydata()) == list(whole["share"])
     assert band(ax, "responded_before")[:, 1].min() == 0
@@ -79,7 +80,7 @@ def test_responded_bands_lie_at_the_foot_and_the_all_started_line_on_top_of_them
 
 
 def test_bands_carry_their_names_and_the_chart_its_numbers(occupied: pd.DataFrame) -> None:
-    written = texts(good_time_figures.state_occupation(occupied, names={"lapsed": "gone"}))
+    written = texts(figures.state_occupation(occupied, names={"lapsed": "gone"}))
     assert {"responded before the level", "responded after it", "titrating", "gone"} <= set(written)
     assert "below it again" not in written  # nobody ever was
     assert "300 started" in written
@@ -89,8 +90,8 @@ def test_bands_carry_their_names_and_the_chart_its_numbers(occupied: pd.DataFram
 
 
 def test_names_of_thin_bands_are_moved_apart(occupied: pd.DataFrame) -> None:
-    ax = good_time_figures.state_occupation(occupied[occupied["day"] < 3])
-    names = set(good_time_figures.NAMES.values())
+    ax = figures.state_occupation(occupied[occupied["day"] < 3])
+    names = set(NAMES.values())
     placed = sorted(text.xy[1] for text in ax.texts if text.get_text() in names)
     assert (np.diff(placed) > 0.05).all()
     assert max(placed) < 1
@@ -102,7 +103,7 @@ def test_names_of_thin_bands_are_moved_apart(occupied: pd.DataFrame) -> None:
 def test_missing_days_are_a_gap_that_says_why(occupied: pd.DataFrame, reason: str, words: str) -> None:
     late = occupied["day"] >= 50
     table = occupied.assign(share=occupied["share"].mask(late), reason=occupied["reason"].mask(late, reason))
-    ax = good_time_figures.state_occupation(table)
+    ax = figures.state_occupation(table)
     assert any(text.startswith(words) for text in texts(ax))
     assert np.isnan(band(ax, "lapsed")[:, 1]).sum() == 0
     assert band(ax, "lapsed")[:, 0].max() < 51
@@ -110,7 +111,7 @@ def test_missing_days_are_a_gap_that_says_why(occupied: pd.DataFrame, reason: st
 
 def test_a_chart_with_no_number_at_all_still_says_why(occupied: pd.DataFrame) -> None:
     table = occupied.assign(share=np.nan, n=np.nan, at_risk=np.nan, reason="hidden")
-    written = texts(good_time_figures.state_occupation(table))
+    written = texts(figures.state_occupation(table))
     assert "hidden: small numbers" in written
     assert "hidden started" in written
 
@@ -118,13 +119,13 @@ def test_a_chart_with_no_number_at_all_still_says_why(occupied: pd.DataFrame) ->
 def test_several_groups_in_one_chart_are_refused(occupied: pd.DataFrame) -> None:
     two = pd.concat([occupied.assign(site="A"), occupied.assign(site="B")])
     with pytest.raises(ValueError, match="one chart shows one group"):
-        good_time_figures.state_occupation(two)
+        figures.state_occupation(two)
     with pytest.raises(ValueError, match="no rows"):
-        good_time_figures.state_occupation(occupied.iloc[:0])
+        figures.state_occupation(occupied.iloc[:0])
 
 
 def test_names_from_data_are_text_and_never_mathematics(occupied: pd.DataFrame) -> None:
-    ax = good_time_figures.state_occupation(occupied, names={"lapsed": "$x^2$"})
+    ax = figures.state_occupation(occupied, names={"lapsed": "$x^2$"})
     assert "$x^2$" in texts(ax)
     assert not any(text.get_parse_math() for text in ax.texts)
     ax.figure.savefig("/dev/null", format="png")
@@ -135,7 +136,7 @@ def test_neighbouring_bands_differ_in_brightness_or_hatching() -> None:
         red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
         return 0.299 * red + 0.587 * green + 0.114 * blue
 
-    for fills in (good_time_figures.BANDS, good_time_figures.GROUPS):
+    for fills in (BANDS, GROUPS):
         listed = list(fills.values())
         for one, other in pairwise(listed):
             assert abs(grey(one.face) - grey(other.face)) > 20 or one.hatch != other.hatch
@@ -146,7 +147,7 @@ def test_neighbouring_bands_differ_in_brightness_or_hatching() -> None:
 
 def test_what_followed_the_level_is_titled_by_whom_it_describes(study: ko.Study) -> None:
     table = study.from_reached(days=range(61))
-    ax = good_time_figures.from_reached(table)
+    ax = figures.from_reached(table)
     n = table["n"].iloc[0]
     assert ax.get_title(loc="left") == f"Among those who reached it unresponded (n = {n})"
     responded = table[table["event"] == "responded"]
@@ -156,7 +157,7 @@ def test_what_followed_the_level_is_titled_by_whom_it_describes(study: ko.Study)
 
 def test_a_delayed_entry_curve_shows_where_it_may_start(study: ko.Study) -> None:
     table = study.delayed_entry(days=range(61))
-    ax = good_time_figures.from_reached(table)
+    ax = figures.from_reached(table)
     drawn = np.array(ax.get_lines()[0].get_ydata(), dtype=float)
     assert np.isnan(drawn[:28]).all()
     assert drawn[29] == 0
@@ -177,7 +178,7 @@ def groups(**changed: float) -> pd.DataFrame:
 
 
 def test_the_partition_is_one_bar_per_period_its_segments_as_long_as_their_numbers() -> None:
-    ax = good_time_figures.partition(groups())
+    ax = figures.partition(groups())
     bars = [(bar.get_y(), bar.get_x(), bar.get_width()) for bar in ax.patches]
     assert [width for y, _, width in bars if y < 0.5] == [80, 120, 3, 90, 7]
     assert [x for y, x, _ in bars if y < 0.5] == [0, 80, 200, 203, 293]
@@ -188,7 +189,7 @@ def test_the_partition_is_one_bar_per_period_its_segments_as_long_as_their_numbe
 
 
 def test_percentages_stand_in_the_mature_bar_only() -> None:
-    written = texts(good_time_figures.partition(groups()))
+    written = texts(figures.partition(groups()))
     assert "120\n40 %" in written
     assert "trial complete, no response: 3 · 1 %" in written  # too narrow for its number
     assert "60" in written
@@ -196,7 +197,7 @@ def test_percentages_stand_in_the_mature_bar_only() -> None:
 
 
 def test_flags_of_the_partition_do_not_cover_one_another() -> None:
-    ax = good_time_figures.partition(groups())
+    ax = figures.partition(groups())
     poles = {line.get_xdata()[0]: line.get_ydata()[1] for line in ax.get_lines()}
     ordered = [height for _, height in sorted(poles.items())]
     names = [text for text in texts(ax) if text.startswith(("resp", "trial", "stopped", "not"))]
@@ -205,7 +206,7 @@ def test_flags_of_the_partition_do_not_cover_one_another() -> None:
 
 
 def test_hidden_groups_are_named_and_not_drawn() -> None:
-    ax = good_time_figures.partition(groups(trial_complete=np.nan, not_evaluable=np.nan))
+    ax = figures.partition(groups(trial_complete=np.nan, not_evaluable=np.nan))
     assert "hidden: trial complete, no response, not evaluable" in texts(ax)
     assert [bar.get_width() for bar in ax.patches if bar.get_y() < 0.5] == [80, 120, 90]
 
@@ -217,7 +218,7 @@ def test_every_lane_shows_its_own_doses_scores_stretches_and_response(study: ko.
     history, stretches = study.history(), study.stretches()
     table = study.good_time()
     chosen = table[table["status"] == "responded_1"].head(2).sort_values("patient", ascending=False)
-    ax = course_figures.swimmer(history, stretches, chosen)
+    ax = figures.swimmer(history, stretches, chosen)
     assert ax.get_title(loc="left") == "Course by course (row-level: do not share)"
     first = chosen.iloc[0]
     own = history[history["patient"] == first["patient"]]
@@ -236,19 +237,19 @@ def test_every_lane_shows_its_own_doses_scores_stretches_and_response(study: ko.
 
 def test_lanes_carry_no_codes_and_too_many_are_refused(study: ko.Study) -> None:
     history, stretches, table = study.history(), study.stretches(), study.good_time()
-    ax = course_figures.swimmer(history, stretches, table.head(5))
+    ax = figures.swimmer(history, stretches, table.head(5))
     codes = set(table["patient"])
     key = [text.get_text() for text in ax.get_legend().get_texts()]
     assert not any(code in text for text in [*texts(ax), *key] for code in codes)
     assert "at an adequate dose" in key
     with pytest.raises(ValueError, match="61 lanes"):
-        course_figures.swimmer(history, stretches, table.head(61))
+        figures.swimmer(history, stretches, table.head(61))
 
 
 def test_a_timeline_stands_scores_over_doses_and_names_its_days(study: ko.Study) -> None:
     history, stretches, table = study.history(), study.stretches(), study.good_time()
     one = table[table["status"] == "responded_1"].head(1)
-    ax = course_figures.dose_timeline(history, stretches, one)
+    ax = figures.dose_timeline(history, stretches, one)
     above, below = ax.child_axes
     own = history[history["patient"] == one["patient"].iloc[0]]
     scores, doses = own[own["kind"] == "score"], own[own["kind"] == "dose"]
@@ -263,13 +264,13 @@ def test_a_timeline_stands_scores_over_doses_and_names_its_days(study: ko.Study)
 
 def test_a_timeline_is_of_one_course(study: ko.Study) -> None:
     with pytest.raises(ValueError, match="holds 2"):
-        course_figures.dose_timeline(study.history(), study.stretches(), study.good_time().head(2))
+        figures.dose_timeline(study.history(), study.stretches(), study.good_time().head(2))
 
 
 def test_a_course_without_a_level_shows_its_amounts(study: ko.Study) -> None:
     history = study.history().assign(of_level=np.nan)
     one = study.good_time().head(1)
-    ax = course_figures.dose_timeline(history, study.stretches().iloc[:0], one)
+    ax = figures.dose_timeline(history, study.stretches().iloc[:0], one)
     strokes = ax.child_axes[1].collections[0].get_segments()
     assert strokes[0][1][1] == 20
     assert "dose" in texts(ax.child_axes[1])

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import ketaoutcomes as ko
-from ketaoutcomes import safety_figures, safety_results, simulate
+from ketaoutcomes import figures, safety_results, simulate
 from ketaoutcomes.cohort import Cohort
 from ketaoutcomes.disclosure import protect
 from ketaoutcomes.monitoring import DIASTOLIC, READINGS, SYSTOLIC, events, ranges
@@ -540,20 +540,20 @@ def test_the_chart_draws_shares_intervals_and_who_is_on_record() -> None:
     pyplot.switch_backend("Agg")
     table = sample().safety()
     own = table[(table["measure"] == "dissociation") & (table["protocol"] == "iv6")]
-    ax = safety_figures.by_session(table[table["protocol"] == "iv6"])
+    ax = figures.side_effects(table[table["protocol"] == "iv6"])
     assert ax.get_lines()[0].get_ydata().tolist() == own["value"].tolist()
     bars = ax.collections[0].get_segments()
     assert [bar[:, 1].tolist() for bar in bars] == own[["low", "high"]].to_numpy().tolist()
     words = [text.get_text() for text in ax.texts]
     assert [f"{n}" for n in own["n"]] == words[1:7]
-    everyone = safety_figures.by_session(table)
+    everyone = figures.side_effects(table)
     assert len(everyone.get_lines()) == 3
     assert len({(line.get_marker(), line.get_linestyle()) for line in everyone.get_lines()}) == 3
     (protected,) = protect([sample().tally(at="session", tables=("safety",))])
-    hidden = safety_figures.by_session(safety_results.safety(protected))
+    hidden = figures.side_effects(safety_results.safety(protected))
     assert "hidden" in [text.get_text() for text in hidden.texts]
     with pytest.raises(ValueError, match="no rows"):
-        safety_figures.by_session(table, "no_such_event")
+        figures.side_effects(table, "no_such_event")
     pyplot.close("all")
 
 

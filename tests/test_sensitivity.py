@@ -18,9 +18,9 @@ from small_cohorts import Rows, plan_for, study_of
 import ketaoutcomes as ko
 from ketaoutcomes.definitions import FAMILIES, load
 from ketaoutcomes.disclosure import DisclosureError
+from ketaoutcomes.figures import forest
 from ketaoutcomes.plan import Plan
 from ketaoutcomes.sensitivity import Design, gate_of, other_gate, sensitivity_table, sentences
-from ketaoutcomes.sensitivity_figures import forest
 from ketaoutcomes.strata import KIND
 from ketaoutcomes.tallies import Tally, TallyError
 

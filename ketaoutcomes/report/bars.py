@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
-    from ketaoutcomes.good_time_figures import Fill
+    from ketaoutcomes.figures.good_time import Fill
 
 _WIDTH, _LEFT, _HIGH, _GAP, _LETTER = 640, 84, 30, 10, 7.2
 _HATCHES = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes import good_time_figures as figures
+from ketaoutcomes.figures import good_time as figures
 from ketaoutcomes.good_time_cells import JOIN
 from ketaoutcomes.partition import CAUTION
 from ketaoutcomes.report.bars import Segment, stacked, swatch

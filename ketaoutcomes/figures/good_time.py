@@ -1,8 +1,8 @@
 """Good time as charts: state occupation, the partition, what followed the level.
 
-As `figures`: finished tables in, Axes out, nothing estimated here; a missing number is a gap that says why,
+Finished tables in, Axes out; nothing is estimated here; a missing number is a gap that says why,
 and names from data are drawn as text. Bands differ in brightness and hatching and carry their names, so they
-survive a greyscale printer. Charts of single courses are in `course_figures`.
+survive a greyscale printer. Charts of single courses are in `courses`.
 """
 
 from __future__ import annotations
@@ -13,32 +13,34 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ketaoutcomes.figures import (
+from ketaoutcomes.figures.axes import (
     INK,
+    LETTER,
+    NO_NAMES,
     QUIET,
     STYLES,
-    _below,
-    _blank,
-    _filled,
-    _name_lines,
-    _one_of,
-    _percent_axis,
-    _plain,
-    _text,
-    _words,
+    as_text,
+    blank_axes,
+    name_lines,
+    percent_axis,
+    readable,
+    require_one,
+    require_rows,
+    sized,
+    title,
+    under,
+    write,
+    write_below,
 )
 from ketaoutcomes.good_time_cells import JOIN
-from ketaoutcomes.wording import count, is_number, label, percent, share
+from ketaoutcomes.wording import count, is_number, percent, share
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 _APART = 0.062  # of the chart's height: the least distance between two names
 _ROOM_FOR_TEXT = 0.1  # of the chart's height
-LETTER = 0.0135  # of the chart's width: about one letter
-SMALL = 10.0
 _MOST_TICKS = 7
 _TICK_STEPS = (7, 14, 30, 60, 90, 180, 365)
 
@@ -102,7 +104,7 @@ def state_occupation(
     all_started: pd.DataFrame | None = None,
     marks: Sequence[int] = (30, 60, 180),
     ax: Axes | None = None,
-    names: Mapping[str, str] = _NOTHING,
+    names: Mapping[str, str] = NO_NAMES,
 ) -> Axes:
     """Where everyone who started stands, day by day: one band per state, responses at the foot.
 
@@ -123,7 +125,7 @@ def state_occupation(
     >>> [band.get_label() for band in ax.collections]
     ['responded_before', 'titrating']
     """
-    _filled(table)
+    require_rows(table)
     _one_row_each(table, ["day", "state"])
     words = {**NAMES, **names}
     ax = sized(ax, 7.6, 4.4)
@@ -141,15 +143,15 @@ def state_occupation(
     if all_started is not None:
         _response_line(ax, all_started, marks)
     ax.set_xlim(days[0], days[-1])
-    _percent_axis(ax)
+    percent_axis(ax)
     _name_bands(ax, shares, [(_band(state, words), _fill(state)) for state in shown])
     _say_missing(ax, table, words)
     _day_axis(ax, table, "days since the first dose", "followed, no response")
-    _text(ax, days[0], 1.0, f"{count(table['n'].iloc[0])} started", QUIET, va="bottom", pad=0, drop=-4)
+    write(ax, days[0], 1.0, f"{count(table['n'].iloc[0])} started", QUIET, va="bottom", pad=0, drop=-4)
     return ax
 
 
-def from_reached(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = _NOTHING) -> Axes:
+def from_reached(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
     """Response since the level was reached and, as a thinner line, first lapse; its title says among whom.
 
     `table` is a `curve_results.from_reached` table of one group, by day. Never draw it on the axes of an
@@ -164,10 +166,10 @@ def from_reached(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[
     >>> ax.get_title(loc="left")
     'Among those who reached it unresponded (n = 30)'
     """
-    _filled(table)
+    require_rows(table)
     _one_row_each(table, ["day", "event"])
     words = {**NAMES, "lapsed": "lapsed first", **names}
-    ax = _blank(ax)
+    ax = blank_axes(ax)
     ends: list[tuple[str, str, float | None]] = []
     for at, (event, rows) in enumerate(table.groupby("event", sort=False)):
         style = STYLES[at]
@@ -181,19 +183,23 @@ def from_reached(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[
         )  # fmt: skip
         known = rows["share"].dropna()
         ends.append(
-            (words.get(str(event), _words(str(event))), style.colour, None if known.empty else known.iloc[-1])
+            (
+                words.get(str(event), readable(str(event))),
+                style.colour,
+                None if known.empty else known.iloc[-1],
+            )
         )
     ax.set_xlim(table["day"].min(), table["day"].max())
-    _percent_axis(ax)
-    _name_lines(ax, ends, gap=0.075)
+    percent_axis(ax)
+    name_lines(ax, ends, gap=0.075)
     _say_missing(ax, table, words)
     _day_axis(ax, table, "days since the level was reached", "at risk")
-    among = _one_of(table, "among")
+    among = require_one(table, "among")
     title(ax, f"Among {among} (n = {count(table['n'].iloc[0])})")
     return ax
 
 
-def partition(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = _NOTHING) -> Axes:
+def partition(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
     """The five groups of every course as one stacked bar: the mature ones, and apart from them the younger.
 
     `table` is `groups` of `partition.good_time_summary`, of one group. Lengths are numbers of courses. Only
@@ -206,7 +212,7 @@ def partition(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str
     >>> [int(bar.get_width()) for bar in ax.patches]
     [30, 10]
     """
-    _filled(table)
+    require_rows(table)
     _one_row_each(table, ["period", "group"])
     words = {**NAMES, **names}
     periods = [period for period in ("mature", "younger") if period in set(table["period"])]
@@ -219,22 +225,11 @@ def partition(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str
             rows = table[table["period"] == period].set_index("group")
             _stacked_bar(ax, place, rows, longest, words, first=place == 0, shares=period == "mature")
     ax.set_yticks(range(len(periods)), [_bar_name(table, period, words) for period in periods])
-    _plain(ax.get_yticklabels())
+    as_text(ax.get_yticklabels())
     ax.set_xlim(0, longest)
     ax.set_ylim(len(periods) - 0.65, -1.25)
     ax.xaxis.set_visible(False)
     ax.spines["bottom"].set_visible(False)
-    return ax
-
-
-def sized(ax: Axes | None, width: float, height: float) -> Axes:
-    """The Axes given, or new ones of this size in inches, without frame and grid."""
-    if ax is None:
-        from matplotlib import pyplot as plt
-
-        _, ax = plt.subplots(figsize=(width, height), layout="constrained")
-    ax = _blank(ax)
-    ax.grid(visible=False)
     return ax
 
 
@@ -243,11 +238,6 @@ def _one_row_each(table: pd.DataFrame, keys: list[str]) -> None:
         raise ValueError(
             f"one chart shows one group; this table has several rows for one {' and '.join(keys)}"
         )
-
-
-def title(ax: Axes, words: str, pad: float = 12) -> None:
-    """A chart's title, as text, over its left edge."""
-    ax.set_title(label(words, longest=90), loc="left", fontsize=11, color=INK, pad=pad, parse_math=False)
 
 
 def _place(state: str) -> int:
@@ -265,7 +255,7 @@ def _band(state: str, words: Mapping[str, str]) -> str:
     """A band's name; of states told together, what they have in common."""
     first, *others = state.split(JOIN)
     if not others:
-        return words.get(state, _words(state))
+        return words.get(state, readable(state))
     if first == "responded_after":
         return "responded after it, or not known"
     return "responded" if first.startswith("responded") else "no response yet"
@@ -283,7 +273,7 @@ def _response_line(ax: Axes, all_started: pd.DataFrame, marks: Sequence[int]) ->
         ax.plot(day, height, marker="o", markersize=5, color=INK, markeredgecolor="white")
         # The curve only rises, so to the right of a point and below it there is room in the dark bands.
         inside = height >= _ROOM_FOR_TEXT
-        _text(
+        write(
             ax, day, height, share(height), "white" if inside else INK, va="top" if inside else "bottom",
             pad=5, drop=7 if inside else -4, fontweight="bold",
         )  # fmt: skip
@@ -311,7 +301,7 @@ def _name_bands(ax: Axes, shares: Any, named: Sequence[tuple[str, Fill]]) -> Non
                 hatch=fill.hatch, edgecolor=QUIET, linewidth=0.6,
             )
         )  # fmt: skip
-        _text(ax, 1.05, float(y), name, INK, va="center", pad=0, xycoords="axes fraction")
+        write(ax, 1.05, float(y), name, INK, va="center", pad=0, xycoords="axes fraction")
 
 
 def _say_missing(ax: Axes, table: pd.DataFrame, words: Mapping[str, str]) -> None:
@@ -320,7 +310,7 @@ def _say_missing(ax: Axes, table: pd.DataFrame, words: Mapping[str, str]) -> Non
     for reason, rows in missing.groupby("reason", sort=False):
         first, last = rows["day"].min(), rows["day"].max()
         ax.axvspan(first, last, facecolor="#f3f5f6", linewidth=0, zorder=0)
-        _text(ax, (first + last) / 2, 0.5, words.get(str(reason), _words(str(reason))), QUIET, va="center",
+        write(ax, (first + last) / 2, 0.5, words.get(str(reason), readable(str(reason))), QUIET, va="center",
               ha="center", pad=0, rotation=90)  # fmt: skip
 
 
@@ -331,19 +321,11 @@ def _day_axis(ax: Axes, table: pd.DataFrame, days: str, followed: str) -> None:
     ticks = [day for day in range(first, last + 1) if day % step == 0]
     ax.set_xticks(ticks)
     at_risk = table.drop_duplicates("day").set_index("day")["at_risk"]
-    _text(ax, 0, 0, followed, QUIET, va="top", ha="right", pad=-26, drop=19, xycoords="axes fraction")
+    write(ax, 0, 0, followed, QUIET, va="top", ha="right", pad=-26, drop=19, xycoords="axes fraction")
     for day in ticks:
         if day in at_risk.index:
-            _below(ax, day, count(at_risk[day]), row=1, inside=True)
+            write_below(ax, day, count(at_risk[day]), row=1, inside=True)
     under(ax, days, rows=2)
-
-
-def under(ax: Axes, words: str, *, rows: int) -> None:
-    """What the axis counts, below the rows of numbers under it."""
-    ax.annotate(
-        words, (0.5, 0), xycoords="axes fraction", xytext=(0, -8 - 13 * rows), textcoords="offset points",
-        ha="center", va="top", fontsize=SMALL, color=QUIET, parse_math=False,
-    )  # fmt: skip
 
 
 def _stacked_bar(
@@ -363,7 +345,7 @@ def _stacked_bar(
         if group not in rows.index:
             continue
         n, of = (float(rows[column][group]) for column in ("n", "of"))
-        name = words.get(group, _words(group))
+        name = words.get(group, readable(group))
         if not is_number(n):
             hidden.append(name)
             continue
@@ -374,7 +356,7 @@ def _stacked_bar(
         roomy = (max(map(len, told)) + 2) * LETTER * longest <= n
         if roomy:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5} if fill.hatch else None
-            _text(
+            write(
                 ax, left + n / 2, place, "\n".join(told), fill.ink, va="center", ha="center", pad=0, bbox=box
             )
         above = ([name] if first else []) + ([] if roomy else [" · ".join(told)])
@@ -382,7 +364,7 @@ def _stacked_bar(
             flags.append((left + n / 2, ": ".join(above)))
         left += n
     if hidden:
-        _text(ax, left, place, f"hidden: {', '.join(hidden)}", QUIET, va="center", pad=5)
+        write(ax, left, place, f"hidden: {', '.join(hidden)}", QUIET, va="center", pad=5)
     _fly(ax, flags, place - 0.28, longest)
 
 
@@ -395,9 +377,9 @@ def _fly(ax: Axes, flags: Sequence[tuple[float, str]], foot: float, longest: flo
         rows.append((x, row))
         height = foot - 0.08 - 0.19 * row
         ax.plot([x, x], [foot, height - 0.12], color=QUIET, linewidth=0.8, clip_on=False)
-        _text(ax, x, height, words, INK, va="bottom", pad=4, drop=0)
+        write(ax, x, height, words, INK, va="bottom", pad=4, drop=0)
 
 
 def _bar_name(table: pd.DataFrame, period: str, words: Mapping[str, str]) -> str:
     rows = table[table["period"] == period]
-    return f"{words.get(period, _words(period))}\n{count(rows['of'].iloc[0])}"
+    return f"{words.get(period, readable(period))}\n{count(rows['of'].iloc[0])}"

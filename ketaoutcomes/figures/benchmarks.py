@@ -1,6 +1,6 @@
 """One's own rates beside published ones as a chart of dots and intervals.
 
-As `figures`: a finished table in, Axes out, nothing estimated here; a missing rate is a gap that says why.
+A finished table in, Axes out; nothing is estimated here; a missing rate is a gap that says why.
 The three sources differ in marker and filling, so the chart survives a greyscale printer; rows stand in the
 table's order and are never ranked.
 """
@@ -8,18 +8,26 @@ table's order and are never ranked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes.figures import INK, QUIET, STYLES, _blank, _filled, _plain, _text, _words
+from ketaoutcomes.figures.axes import (
+    GRID,
+    INK,
+    NO_NAMES,
+    QUIET,
+    STYLES,
+    as_text,
+    blank_axes,
+    readable,
+    require_rows,
+    write,
+)
 from ketaoutcomes.wording import HIDDEN, count, is_number, label, share
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-_SMALL = 10.0
 # By source: words, colour, marker, filled.
 _SOURCES = {
     "published": ("published", INK, "s", False),
@@ -28,7 +36,7 @@ _SOURCES = {
 }
 
 
-def benchmark(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = _NOTHING) -> Axes:
+def benchmark(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
     """Published rates and one's own by the same rule, as dots with intervals, one block per criterion.
 
     `table` is `benchmarks.Benchmark.table`. At the right stand the rate, n, and the share of charts that n
@@ -39,22 +47,22 @@ def benchmark(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str
     >>> [text.get_text().replace("\\u202f", " ") for text in benchmark(found).texts][2]
     '54 % of n = 537, 6 % of charts'
     """
-    _filled(table)
+    require_rows(table)
     blocks = list(table.groupby(["series", "criterion", "point"], sort=False))
     if ax is None:
         from matplotlib import pyplot as plt
 
         height = 1.0 + 0.32 * (len(table) + 1.6 * len(blocks))
         _, ax = plt.subplots(figsize=(8.2, height), layout="constrained")
-    ax = _blank(ax)
+    ax = blank_axes(ax)
     ax.grid(axis="y", visible=False)
-    ax.grid(axis="x", color="#dde2e6", linewidth=0.8)
+    ax.grid(axis="x", color=GRID, linewidth=0.8)
     ticks: list[tuple[float, str]] = []
     row = 0.0
-    _text(ax, 1.02, row - 0.9, "rate, people, share of charts", QUIET, va="center", pad=0)
+    write(ax, 1.02, row - 0.9, "rate, people, share of charts", QUIET, va="center", pad=0)
     for (series, criterion, point), rows in blocks:
         title = _title(str(series), str(criterion), str(rows["axis"].iloc[0]), str(point), names)
-        _text(ax, 0, row, title, INK, va="center", pad=0, weight="bold")
+        write(ax, 0, row, title, INK, va="center", pad=0, weight="bold")
         for _, one in rows.iterrows():
             row += 1
             words = _dot(ax, row, one)
@@ -64,13 +72,13 @@ def benchmark(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25", "50", "75", "100 %"])
     ax.set_yticks([place for place, _ in ticks], [words for _, words in ticks])
-    _plain(ax.get_yticklabels())
+    as_text(ax.get_yticklabels())
     return ax
 
 
 def _title(series: str, criterion: str, axis: str, point: str, names: Mapping[str, str]) -> str:
     at = "end of induction" if axis == "end" else f"{axis} {point}"
-    parts = (names.get(series, series), names.get(criterion, _words(criterion)), at)
+    parts = (names.get(series, series), names.get(criterion, readable(criterion)), at)
     return label(", ".join(parts), longest=90)
 
 
@@ -80,7 +88,7 @@ def _dot(ax: Axes, row: float, one: pd.Series[Any]) -> str:
     if is_number(one["low"]):
         ax.hlines(row, one["low"], one["high"], color=colour, linewidth=1.6)
     if not is_number(one["rate"]):
-        _text(ax, 0, row, _words(str(one["reason"] or HIDDEN)), QUIET, va="center")
+        write(ax, 0, row, readable(str(one["reason"] or HIDDEN)), QUIET, va="center")
         return words
     ax.plot(
         [one["rate"]], [row], color=colour, marker=marker, markersize=7.5, linestyle="none",
@@ -88,5 +96,5 @@ def _dot(ax: Axes, row: float, one: pd.Series[Any]) -> str:
     )  # fmt: skip
     people = f" of n = {count(one['n'])}" if is_number(one["n"]) else ", n not stated"
     kept = f", {share(one['share_kept'])} of charts" if is_number(one["share_kept"]) else ""
-    _text(ax, 1.02, row, f"{share(one['rate'])}{people}{kept}", colour, va="center", pad=0)
+    write(ax, 1.02, row, f"{share(one['rate'])}{people}{kept}", colour, va="center", pad=0)
     return words

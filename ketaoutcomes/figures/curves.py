@@ -1,6 +1,6 @@
 """Curves as charts: how soon people responded, and whether it lasted, with who was still at risk beneath.
 
-As `figures`: finished tables in, Axes out, nothing estimated here. A curve stops where its table stops, and
+Finished tables in, Axes out; nothing is estimated here. A curve stops where its table stops, and
 says why; lines differ by colour, dash and brightness and carry their names, with how many started.
 """
 
@@ -10,25 +10,27 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ketaoutcomes.figures import (
+from ketaoutcomes.figures.axes import (
     MOST_SERIES,
+    NO_NAMES,
     QUIET,
     STYLES,
     Style,
-    _filled,
-    _name_lines,
-    _percent_axis,
-    _text,
-    _words,
+    last_known,
+    name_lines,
+    percent_axis,
+    readable,
+    require_rows,
+    sized,
+    under,
+    write,
 )
-from ketaoutcomes.good_time_figures import sized, under
 from ketaoutcomes.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 _KEYS_END = "clock"  # the columns before it tell lines apart
 _TICK_STEPS = (1, 2, 7, 14, 28, 56, 91, 182, 365)
 _MOST_TICKS = 8
@@ -50,7 +52,7 @@ NAMES: Mapping[str, str] = MappingProxyType({
 """Readers' words for the ids in these tables; `names=` of each function replaces them."""
 
 
-def curve(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = _NOTHING) -> Axes:
+def curve(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
     """The share of all who started that has met a criterion, by day or by session, with intervals.
 
     `table` is a `response_curves.curve` table; one line per combination of what varies in it. A single line
@@ -69,7 +71,7 @@ def curve(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, st
     >>> [text.get_text() for text in ax.texts][-2:]
     ['lapsed first', 'phq9 response50 (n = 40)']
     """
-    _filled(table)
+    require_rows(table)
     words = {**NAMES, **names}
     axis = "session" if "session" in table else "day"
     lines = _lines(table, words)
@@ -77,7 +79,7 @@ def curve(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, st
     ax = sized(ax, 7.2, 3.6 + 0.22 * len(lines))
     for style, name, rows in lines:
         _step(ax, style, axis, rows, "estimate")
-        ends.append((name, style.colour, _last(rows["estimate"])))
+        ends.append((name, style.colour, last_known(rows["estimate"])))
     if len(lines) == 1:
         rows = lines[0][2]
         ax.step(
@@ -85,13 +87,13 @@ def curve(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, st
             color=QUIET, linewidth=1.1, linestyle=":",
         )  # fmt: skip
         stopped = str(rows["competing"].iloc[0])
-        ends.append((words.get(stopped, _words(stopped)), QUIET, _last(rows["stopped_share"])))
+        ends.append((words.get(stopped, readable(stopped)), QUIET, last_known(rows["stopped_share"])))
     told = "sessions received" if axis == "session" else "days since the first dose"
     _finish(ax, axis, told, "estimate", lines, ends, words)
     return ax
 
 
-def durability(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = _NOTHING) -> Axes:
+def durability(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
     """The share of responses without a relapse, by day since the response, with intervals.
 
     `table` is `durability.Durability.curve` or a `durability.relapse_curve`; one line per combination of what
@@ -108,14 +110,14 @@ def durability(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[st
     >>> [text.get_text() for text in ax.texts][-1]
     'lost (n = 40)'
     """
-    _filled(table)
+    require_rows(table)
     words = {**NAMES, **names}
     lines = _lines(table, words, one="relapse")
     ax = sized(ax, 7.2, 3.6 + 0.22 * len(lines))
     ends = []
     for style, name, rows in lines:
         _step(ax, style, "day", rows, "no_relapse")
-        ends.append((name, style.colour, _last(rows["no_relapse"])))
+        ends.append((name, style.colour, last_known(rows["no_relapse"])))
     _finish(ax, "day", "days since the response", "no_relapse", lines, ends, words)
     return ax
 
@@ -136,7 +138,7 @@ def _lines(table: pd.DataFrame, words: Mapping[str, str], one: str = "criterion"
     found = []
     for number, (style, (key, rows)) in enumerate(zip(STYLES, groups, strict=False), start=1):
         parts = [str(part) for part in (key if isinstance(key, tuple) else (key,))]
-        name = ", ".join(words.get(part, _words(part)) for part in parts or [str(table[one].iloc[0])])
+        name = ", ".join(words.get(part, readable(part)) for part in parts or [str(table[one].iloc[0])])
         # The number tells a line's row of people at risk where colours do not print.
         place = f"{number}  " if varying else ""
         found.append((style, f"{place}{name} (n = {count(rows['n'].iloc[0])})", rows))
@@ -155,11 +157,6 @@ def _step(ax: Axes, style: Style, axis: str, rows: pd.DataFrame, value: str) -> 
     ax.step(at, share, where="post", color=style.colour, linestyle=style.dash, linewidth=1.8)
 
 
-def _last(values: pd.Series[float]) -> float | None:
-    there = values.dropna()
-    return None if there.empty else float(there.iloc[-1])
-
-
 def _finish(
     ax: Axes, axis: str, told: str, value: str, lines: Lines, ends: Sequence[tuple[str, str, float | None]],
     words: Mapping[str, str],
@@ -174,8 +171,8 @@ def _finish(
         first - (0.3 if axis == "session" else 0), max(last + (0.3 if axis == "session" else 0), first + 1)
     )
     ax.grid(axis="y", visible=True)
-    _percent_axis(ax)
-    _text(ax, 0, 0, "at risk", QUIET, va="top", ha="right", pad=-34, drop=19, xycoords="axes fraction")
+    percent_axis(ax)
+    write(ax, 0, 0, "at risk", QUIET, va="top", ha="right", pad=-34, drop=19, xycoords="axes fraction")
     for place, (style, _, rows) in enumerate(lines):
         if len(lines) > 1:
             _left_of(ax, str(1 + place), 1 + place, style.colour)
@@ -189,7 +186,7 @@ def _finish(
                             markeredgecolor="white", clip_on=False)  # fmt: skip
     under(ax, told, rows=1 + len(lines))
     _say_why(ax, axis, lines, words, last)
-    _name_lines(ax, ends, gap=_APART)
+    name_lines(ax, ends, gap=_APART)
 
 
 def _left_of(ax: Axes, words: str, row: int, colour: str) -> None:
@@ -222,5 +219,5 @@ def _say_why(ax: Axes, axis: str, lines: Lines, words: Mapping[str, str], last: 
     ax.axvspan(begin, max(last, begin + 1), facecolor="#f3f5f6", linewidth=0, zorder=0)
     if last - begin < _ROOM_FOR_WORDS * last:
         return
-    _text(ax, (begin + last) / 2, 0.5, words.get(reason, _words(reason)), QUIET, va="center", ha="center",
+    write(ax, (begin + last) / 2, 0.5, words.get(reason, readable(reason)), QUIET, va="center", ha="center",
           pad=0, rotation=90)  # fmt: skip

@@ -1,6 +1,6 @@
 """Control charts and funnels as drawings.
 
-As `figures`: finished tables in, Axes out, nothing estimated here. A period without a number is a gap that
+Finished tables in, Axes out; nothing is estimated here. A period without a number is a gap that
 says why. Signals are marked by shape, not by good or bad colours; sites stand where their size puts them and
 are never ranked. Both survive a greyscale printer.
 """
@@ -8,21 +8,22 @@ are never ranked. Both survive a greyscale printer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes.figures import (
+from ketaoutcomes.figures.axes import (
     INK,
+    NO_NAMES,
     QUIET,
+    SMALL,
     STYLES,
-    _below,
-    _blank,
-    _filled,
-    _name_lines,
-    _one_of,
-    _percent_axis,
-    _text,
-    _words,
+    blank_axes,
+    name_lines,
+    percent_axis,
+    readable,
+    require_one,
+    require_rows,
+    write,
+    write_below,
 )
 from ketaoutcomes.wording import HIDDEN, count, is_number, label, share
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-_SMALL = 10.0
 _MOST_LABELS = 12  # more periods than this, and only every second or third is named
 _GAPS = {"hidden": HIDDEN, "nobody_due": "none due"}
 _BAND = "#dfe6ea"
@@ -42,7 +41,7 @@ _NEAR = 0.07  # a name farther from its dot than this has a line to it
 _STEPS = (0.055, -0.055, 0.11, -0.11, 0.165, -0.165, 0.22, -0.22)
 
 
-def control(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = _NOTHING) -> Axes:
+def control(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
     """A control chart of one group and criterion: points, centre line, limits, and what breaks the pattern.
 
     `table` is one chart of `control_results.charts` (a rate) or `mean_charts`. A ring marks a period at which
@@ -59,21 +58,21 @@ def control(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, 
     >>> [text.get_text() for text in ax.texts if "limits" in text.get_text()]
     ['limits', 'beyond limits']
     """
-    _filled(table)
+    require_rows(table)
     for column in ("criterion", "instrument"):
         if column in table:
-            _one_of(table, column)
+            require_one(table, column)
     if table["period"].duplicated().any():
         raise ValueError("one chart shows one group; this table holds several: choose one")
     value = "rate" if "rate" in table else "mean"
-    ax = _blank(ax)
+    ax = blank_axes(ax)
     at = range(len(table))
     _lines(ax, table, names)
     ax.plot(at, table[value], color=STYLES[0].colour, linewidth=1.4, zorder=3)
     for place, (_, one) in zip(at, table.iterrows(), strict=True):
         _point(ax, place, one, value)
     if value == "rate":
-        _percent_axis(ax)
+        percent_axis(ax)
     _periods_below(ax, table)
     return ax
 
@@ -93,11 +92,11 @@ def _lines(ax: Axes, table: pd.DataFrame, names: Mapping[str, str]) -> None:
         if shown and words:
             ends.append((names.get(words, words), QUIET, shown[-1]))
     ax.set_xlim(-0.6, len(table) - 0.4)
-    _name_lines(ax, ends, gap=0.05)
+    name_lines(ax, ends, gap=0.05)
     if table["centre"].isna().all():
         few = f"{table['periods'].iloc[0]} periods: too few for limits"
         ax.annotate(
-            few, (0.01, 1.02), xycoords="axes fraction", va="bottom", fontsize=_SMALL, color=QUIET,
+            few, (0.01, 1.02), xycoords="axes fraction", va="bottom", fontsize=SMALL, color=QUIET,
             parse_math=False,
         )  # fmt: skip
 
@@ -108,7 +107,7 @@ def _point(ax: Axes, place: int, one: pd.Series[Any], value: str) -> None:
     if not is_number(level):
         bottom = (place, 0.02)
         ax.annotate(
-            _GAPS.get(reason, _words(reason)), bottom, xycoords=ax.get_xaxis_transform(), rotation=90,
+            _GAPS.get(reason, readable(reason)), bottom, xycoords=ax.get_xaxis_transform(), rotation=90,
             ha="center", va="bottom", fontsize=9, color=QUIET, parse_math=False,
         )  # fmt: skip
         return
@@ -123,21 +122,21 @@ def _point(ax: Axes, place: int, one: pd.Series[Any], value: str) -> None:
             [place], [level], marker="o", markersize=13, color=INK, linestyle="none", zorder=4,
             markerfacecolor="none", markeredgewidth=1.4, clip_on=False,
         )  # fmt: skip
-        _text(ax, place, level, _words(str(one["signal"])), INK, va="bottom", ha="center", pad=0, drop=-9)
+        write(ax, place, level, readable(str(one["signal"])), INK, va="bottom", ha="center", pad=0, drop=-9)
 
 
 def _periods_below(ax: Axes, table: pd.DataFrame) -> None:
     """The periods and how many people each speaks of, as many as can be read."""
     step = -(-len(table) // _MOST_LABELS)
     ax.set_xticks(range(0, len(table), step), [""] * len(range(0, len(table), step)))
-    _below(ax, 0, "n", row=2)
+    write_below(ax, 0, "n", row=2)
     for place in range(0, len(table), step):
         one = table.iloc[place]
         year, _, rest = str(one["period"]).partition("-")
-        _below(ax, place, label(rest or year), row=0, inside=True)
+        write_below(ax, place, label(rest or year), row=0, inside=True)
         if place == 0 or str(table["period"].iloc[place - step])[:4] != year:
-            _below(ax, place, label(year), row=1, inside=True)
-        _below(ax, place, count(one["n"]), row=2, inside=True)
+            write_below(ax, place, label(year), row=1, inside=True)
+        write_below(ax, place, count(one["n"]), row=2, inside=True)
 
 
 def funnel(
@@ -145,7 +144,7 @@ def funnel(
     curve: pd.DataFrame,
     *,
     ax: Axes | None = None,
-    names: Mapping[str, str] = _NOTHING,
+    names: Mapping[str, str] = NO_NAMES,
 ) -> Axes:
     """Sites by size about one rate, with the limits that chance alone would give.
 
@@ -160,11 +159,11 @@ def funnel(
     >>> sum("n = " in text.get_text() for text in ax.texts)
     3
     """
-    _filled(table)
-    _one_of(table, "criterion")
-    _one_of(table, "point")
+    require_rows(table)
+    require_one(table, "criterion")
+    require_one(table, "point")
     by = str(table.columns[0])
-    ax = _blank(ax)
+    ax = blank_axes(ax)
     if len(curve):
         ax.fill_between(curve["n"], curve["low95"], curve["high95"], color=_BAND, linewidth=0, zorder=0)
         for low, high, dash in (("low95", "high95", "-"), ("low998", "high998", "--")):
@@ -176,14 +175,14 @@ def funnel(
         ax.set_xlim(0, right)
         words = f"all shown {share(float(target.iloc[0]))}"
         ends = [(words, target.iloc[0]), ("95 %", last["high95"]), ("99.8 %", last["high998"])]
-        _name_lines(ax, [(name, QUIET, float(height)) for name, height in ends], gap=0.055)
+        name_lines(ax, [(name, QUIET, float(height)) for name, height in ends], gap=0.055)
     there = [one for _, one in table.iterrows() if is_number(one["rate"])]
     _sites(ax, there, by, names, float(curve["n"].iloc[-1]) if len(curve) else 1.0)
     if len(there) < len(table):
         without = f"{len(table) - len(there)} without a rate (hidden, or nobody due)"
-        _text(ax, 0, 0.02, without, QUIET, va="bottom")
-    _percent_axis(ax)
-    ax.set_xlabel("people due", fontsize=_SMALL, color=QUIET)
+        write(ax, 0, 0.02, without, QUIET, va="bottom")
+    percent_axis(ax)
+    ax.set_xlabel("people due", fontsize=SMALL, color=QUIET)
     return ax
 
 
@@ -212,7 +211,7 @@ def _sites(
         if abs(place - float(one["rate"])) > _NEAR:
             ax.plot([one["n"], x], [one["rate"], place], color=QUIET, linewidth=0.7, zorder=3)
         taken.append((x, place, half))
-        _text(ax, x, place, words, INK, va="center", ha="center", pad=0)
+        write(ax, x, place, words, INK, va="center", ha="center", pad=0)
 
 
 def _free(taken: Sequence[tuple[float, float, float]], x: float, y: float, half: float) -> float:

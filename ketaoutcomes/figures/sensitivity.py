@@ -1,6 +1,6 @@
 """A headline rate beside what it becomes under other definitions, as a forest of intervals.
 
-As `figures`: a finished table in, Axes out, nothing estimated here; a variant without a rate keeps its line
+A finished table in, Axes out; nothing is estimated here; a variant without a rate keeps its line
 and says why, and names from data are drawn as text. The headline is told by shape and weight, not by colour.
 """
 
@@ -11,14 +11,25 @@ from textwrap import wrap
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes.figures import INK, QUIET, STYLES, _blank, _filled, _one_of, _plain, _text, _words
+from ketaoutcomes.figures.axes import (
+    GRID,
+    INK,
+    NO_NAMES,
+    QUIET,
+    STYLES,
+    as_text,
+    blank_axes,
+    readable,
+    require_one,
+    require_rows,
+    write,
+)
 from ketaoutcomes.wording import count, is_number, label, share
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 _HEADINGS: Mapping[str, str] = MappingProxyType({
     "headline": "headline",
     "analysis": "missing scores",
@@ -37,7 +48,7 @@ _WHY: Mapping[str, str] = MappingProxyType({
 _LINE, _MARGIN = 0.27, 1.25  # inches: a line of the forest, and what stands above and below all of them
 
 
-def forest(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = _NOTHING) -> Axes:
+def forest(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
     """The headline rate and each change of one definition: rate, interval and n, one line each.
 
     `table` is a `study.sensitivity()` table of one headline, group and point; of one that holds combinations
@@ -51,15 +62,15 @@ def forest(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, s
     >>> print(ax.get_title(loc="left"), "|", ax.get_yticklabels()[0].get_text())
     phq9 response50, end | as the plan has it
     """
-    _filled(table)
+    require_rows(table)
     groups = list(table.columns[: list(table.columns).index("axis")])
-    about = [_one_of(table, column) for column in (*groups, "headline", "point")]
+    about = [require_one(table, column) for column in (*groups, "headline", "point")]
     rows = table[table["changes"] <= 1]
     lead = rows.iloc[0]
     ax = _sized(ax, _LINE * (len(rows) + 8) + _MARGIN)
     if lead["axis"] != "end" and about[-1]:
         about[-1] = f"{lead['axis']} {about[-1]}"
-    told = ", ".join(names.get(part, _words(part)) for part in about if part)
+    told = ", ".join(names.get(part, readable(part)) for part in about if part)
     ax.set_title(label(told, longest=90), loc="left", fontsize=11, color=INK, pad=22, parse_math=False)
     if is_number(lead["rate"]):
         ax.axvline(lead["rate"], color=QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
@@ -69,7 +80,7 @@ def forest(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, s
         if heading != before:
             place += 0.0 if not before else 0.45
             if heading != "headline":
-                _aside(ax, place, names.get(heading, _HEADINGS.get(heading, _words(heading))))
+                _aside(ax, place, names.get(heading, _HEADINGS.get(heading, readable(heading))))
                 place += 1.0
         before = heading
         _draw(ax, place, row, heading == "headline")
@@ -77,11 +88,11 @@ def forest(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, s
         words.append("\n".join(wrap(label(row["differs"] or "as the plan has it", longest=120), 44)))
         place += 1.0
     ax.set_yticks(ticks, words)
-    _plain(ax.get_yticklabels())
+    as_text(ax.get_yticklabels())
     ax.set_ylim(place - 0.3, -0.8)
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25", "50", "75", "100 %"])
-    _text(ax, 1.0, -0.8, "rate of n", QUIET, va="bottom", pad=8)
+    write(ax, 1.0, -0.8, "rate of n", QUIET, va="bottom", pad=8)
     return ax
 
 
@@ -90,9 +101,9 @@ def _sized(ax: Axes | None, height: float) -> Axes:
         from matplotlib import pyplot as plt
 
         _, ax = plt.subplots(figsize=(8.2, height), layout="constrained")
-    ax = _blank(ax)
+    ax = blank_axes(ax)
     ax.grid(visible=False)
-    ax.grid(axis="x", color="#dde2e6", linewidth=0.8)
+    ax.grid(axis="x", color=GRID, linewidth=0.8)
     return ax
 
 
@@ -107,8 +118,8 @@ def _aside(ax: Axes, place: float, words: str) -> None:
 def _draw(ax: Axes, place: float, row: Mapping[Any, Any], headline: bool) -> None:
     """One line of the forest: the interval, the rate on it, and both in words at its right."""
     if not is_number(row["rate"]):
-        why = _WHY.get(str(row["reason"]), _words(str(row["reason"])))
-        _text(ax, 1.0, place, why, QUIET, va="center", pad=8)
+        why = _WHY.get(str(row["reason"]), readable(str(row["reason"])))
+        write(ax, 1.0, place, why, QUIET, va="center", pad=8)
         return
     style = STYLES[0]
     ax.plot(
@@ -120,4 +131,4 @@ def _draw(ax: Axes, place: float, row: Mapping[Any, Any], headline: bool) -> Non
         markersize=7 if headline else 5, color=INK if headline else style.colour, clip_on=False,
     )  # fmt: skip
     of = count(float(row["n"])) if is_number(row["n"]) else count(None)
-    _text(ax, 1.0, place, f"{share(row['rate'])} of {of}", INK, va="center", pad=8)
+    write(ax, 1.0, place, f"{share(row['rate'])} of {of}", INK, va="center", pad=8)

@@ -1,6 +1,6 @@
 """Single courses as charts: a lane per course, and one course's doses and scores. Row-level: not for reports.
 
-As `figures`: finished tables in, Axes out, names as text. These charts show people's own records; titles
+Finished tables in, Axes out, names as text. These charts show people's own records; titles
 say so, they carry no codes, and they belong in a notebook.
 """
 
@@ -11,8 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketaoutcomes.figures import INK, QUIET, STYLES, _blank, _filled, _plain, _text, _words
-from ketaoutcomes.good_time_figures import BANDS, LETTER, NAMES, SMALL, sized, title, under
+from ketaoutcomes.figures.axes import (
+    INK,
+    LETTER,
+    QUIET,
+    SMALL,
+    STYLES,
+    as_text,
+    blank_axes,
+    readable,
+    require_rows,
+    sized,
+    title,
+    under,
+    write,
+)
+from ketaoutcomes.figures.good_time import BANDS, NAMES
 from ketaoutcomes.wording import is_number
 
 if TYPE_CHECKING:
@@ -48,7 +62,7 @@ def swimmer(
     >>> swimmer(study.history(), study.stretches(), chosen).get_title(loc="left")
     'Course by course (row-level: do not share)'
     """
-    _filled(good_time)
+    require_rows(good_time)
     if len(good_time) > MOST_LANES:
         raise ValueError(f"{len(good_time)} lanes are too thin to read; draw at most {MOST_LANES} courses")
     lanes = {key: at for at, key in enumerate(zip(good_time["patient"], good_time["course"], strict=True))}
@@ -109,11 +123,11 @@ def dose_timeline(
     one = good_time.iloc[0]
     own = history[(history["patient"] == one["patient"]) & (history["course"] == one["course"])]
     spans = stretches[(stretches["patient"] == one["patient"]) & (stretches["course"] == one["course"])]
-    _filled(own)
+    require_rows(own)
     ax = sized(ax, 7.0, 4.6)
     ax.axis("off")
-    above = _blank(ax.inset_axes((0.0, 0.42, 1.0, 0.58)))
-    below = _blank(ax.inset_axes((0.0, 0.0, 1.0, 0.34), sharex=above))
+    above = blank_axes(ax.inset_axes((0.0, 0.42, 1.0, 0.58)))
+    below = blank_axes(ax.inset_axes((0.0, 0.0, 1.0, 0.34), sharex=above))
     scores, doses = own[own["kind"] == "score"], own[own["kind"] == "dose"]
     above.plot(
         scores["day"], scores["value"], color=INK, linewidth=1.4, marker="o", markersize=5,
@@ -132,7 +146,7 @@ def dose_timeline(
     _dose_panel(below, doses, one, known=bool(known))
     _marks(above, one)
     below.set_xlim(float(own["day"].min()) - 2, float(max(own["day"].max(), spans["to_day"].max())) + 2)
-    _text(above, 0.0, 1.0, _words(str(one["instrument"])), QUIET, va="bottom", pad=0, drop=-3,
+    write(above, 0.0, 1.0, readable(str(one["instrument"])), QUIET, va="bottom", pad=0, drop=-3,
           xycoords="axes fraction")  # fmt: skip
     _stretch_names(above, spans)
     under(below, "days since the first dose", rows=1)
@@ -173,21 +187,21 @@ def _swimmer_key(ax: Axes, lanes: int) -> None:
         frameon=False, fontsize=SMALL - 1, labelcolor=QUIET, handlelength=1.4, columnspacing=1.4,
         borderaxespad=0,
     )  # fmt: skip
-    _plain(key.get_texts())
+    as_text(key.get_texts())
 
 
 def _dose_panel(ax: Axes, doses: pd.DataFrame, one: pd.Series[Any], *, known: bool) -> None:
     """The scale of the lower panel: shares of the level where known, else amounts."""
     if not known:
         ax.set_ylim(bottom=0)
-        _text(ax, 0.0, 1.0, "dose", QUIET, va="bottom", pad=0, drop=-3, xycoords="axes fraction")
+        write(ax, 0.0, 1.0, "dose", QUIET, va="bottom", pad=0, drop=-3, xycoords="axes fraction")
         return
     ax.set_ylim(0, max(1.1, float(doses["of_level"].max()) * 1.05))
     ax.set_yticks([0, 0.5, 1.0], ["0", "50", "100 %"])
     units = doses["unit"].dropna()
     unit = f" {units.iloc[0]}" if len(units) else ""
     level = f"dose, as a share of the level ({one['level']:g}{unit})"
-    _text(ax, 0.0, 1.0, level, QUIET, va="bottom", pad=0, drop=-3, xycoords="axes fraction")
+    write(ax, 0.0, 1.0, level, QUIET, va="bottom", pad=0, drop=-3, xycoords="axes fraction")
 
 
 def _marks(ax: Axes, one: pd.Series[Any]) -> None:
@@ -199,7 +213,7 @@ def _marks(ax: Axes, one: pd.Series[Any]) -> None:
         if is_number(one[column]):
             day = float(one[column])
             ax.axvline(day, color=QUIET, linewidth=1.0, linestyle="--", zorder=0.5)
-            _text(ax, day, height, f"{words}, day {day:.0f}", INK, va="top", pad=4,
+            write(ax, day, height, f"{words}, day {day:.0f}", INK, va="top", pad=4,
                   xycoords=ax.get_xaxis_transform())  # fmt: skip
 
 
@@ -212,7 +226,7 @@ def _stretch_names(ax: Axes, spans: pd.DataFrame) -> None:
     ):
         name = NAMES[state]
         if len(name) * LETTER * wide <= end - begin:
-            _text(ax, (begin + end) / 2, 0.0, name, INK, va="bottom", ha="center", pad=0,
+            write(ax, (begin + end) / 2, 0.0, name, INK, va="bottom", ha="center", pad=0,
                   drop=-3)  # fmt: skip
 
 

@@ -1,45 +1,44 @@
 """How often something was seen after a dose, session by session, as a drawing.
 
-As `figures`: a finished table in, Axes out, nothing estimated here. Of those on record only: how many they
+A finished table in, Axes out; nothing is estimated here. Of those on record only: how many they
 are stands below the chart, since a session without a record is in no share. Survives a greyscale printer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ketaoutcomes.figures import (
-    _below,
-    _blank,
-    _filled,
-    _last,
-    _line,
-    _name_lines,
-    _percent_axis,
-    _plain,
-    _say_hidden,
-    _series,
-    _words,
+from ketaoutcomes.figures.axes import (
+    NO_NAMES,
+    as_text,
+    blank_axes,
+    draw_line,
+    last_known,
+    lines_of,
+    name_lines,
+    percent_axis,
+    readable,
+    require_rows,
+    say_hidden,
+    title,
+    write_below,
 )
-from ketaoutcomes.good_time_figures import title
 from ketaoutcomes.wording import count, label
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 _COLUMNS = ("axis", "point", "n", "rate", "low", "high", "reason")
 
 
-def by_session(
+def side_effects(
     table: pd.DataFrame,
     measure: str = "dissociation",
     *,
     ax: Axes | None = None,
-    names: Mapping[str, str] = _NOTHING,
+    names: Mapping[str, str] = NO_NAMES,
 ) -> Axes:
     """The share in whom an event was seen at each session, with intervals; one line per group.
 
@@ -50,7 +49,7 @@ def by_session(
 
     >>> import pandas as pd
     >>> row = {"protocol": "iv6", "axis": "session", "measure": "nausea", "statistic": "share", "reason": ""}
-    >>> ax = by_session(pd.DataFrame([
+    >>> ax = side_effects(pd.DataFrame([
     ...     row | {"point": "1", "n": 80, "value": 0.25, "low": 0.17, "high": 0.35},
     ...     row | {"point": "2", "n": 75, "value": 0.20, "low": 0.13, "high": 0.30},
     ... ]), "nausea")
@@ -64,26 +63,26 @@ def by_session(
     ]
     by = list(table.columns[: list(table.columns).index("axis")])
     shown = own.rename(columns={"value": "rate"})[[*by, *_COLUMNS]]
-    _filled(shown)
+    require_rows(shown)
     points = sorted({str(point) for point in shown["point"]}, key=int)
     places = {point: float(point) for point in points}
-    ax = _blank(ax)
+    ax = blank_axes(ax)
     ends = []
-    for row, (style, shift, name, rows) in enumerate(_series(shown, names, list(places.values())), start=1):
+    for row, (style, shift, name, rows) in enumerate(lines_of(shown, names, list(places.values())), start=1):
         at = [places[str(point)] + shift for point in rows["point"]]
-        _line(ax, style, at, rows)
-        ends.append((name, style.colour, _last(rows["rate"])))
-        _below(ax, 0, f"{name}, n", row=row)
+        draw_line(ax, style, at, rows)
+        ends.append((name, style.colour, last_known(rows["rate"])))
+        write_below(ax, 0, f"{name}, n", row=row)
         for point, n in zip(rows["point"], rows["n"], strict=True):
-            _below(ax, places[str(point)], count(n), row=row, inside=True)
-    _say_hidden(ax, shown, places)
-    _percent_axis(ax)
+            write_below(ax, places[str(point)], count(n), row=row, inside=True)
+    say_hidden(ax, shown, places)
+    percent_axis(ax)
     ax.set_xticks(list(places.values()), [label(point) for point in points])
-    _plain(ax.get_xticklabels())
+    as_text(ax.get_xticklabels())
     room = 0.075 * (len(points) - 1) or 0.5
     ax.set_xlim(min(places.values()) - room, max(places.values()) + room)
-    _below(ax, 0, "session", row=0)
-    _name_lines(ax, ends, gap=0.085)
-    what = names.get(measure, _words(measure))
+    write_below(ax, 0, "session", row=0)
+    name_lines(ax, ends, gap=0.085)
+    what = names.get(measure, readable(measure))
     title(ax, f"{what[:1].upper()}{what[1:]} by session, of those on record", pad=8)
     return ax

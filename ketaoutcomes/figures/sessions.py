@@ -1,0 +1,187 @@
+"""Rates, retention and mean scores at each point of one axis, as charts.
+
+Nothing is computed here: rates, intervals and counts arrive finished, and a missing number is drawn as a gap
+that says `hidden`. Lines differ by colour, marker and dash and carry their name at their end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ketaoutcomes.figures.axes import (
+    INK,
+    NO_NAMES,
+    SMALL,
+    blank_axes,
+    draw_curve,
+    draw_line,
+    keys_of,
+    last_known,
+    lines_of,
+    name_lines,
+    percent_axis,
+    places_of,
+    point_axis,
+    readable,
+    require_one,
+    require_rows,
+    say_hidden,
+    write,
+    write_below,
+)
+from ketaoutcomes.wording import HIDDEN
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+def rates(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
+    """Rates with their intervals at each point of one axis, one line per combination of what varies.
+
+    `table` is a `results.rates` table of one axis. Where it holds both, the line is the rate of everyone due
+    (nri) and hollow marks are that of those scored. `names` gives readers' words for ids. Below the chart
+    stand the numbers due and scored, where all lines share them.
+
+    Raises `ValueError` for an empty table, several axes, or more than six lines; see `panels`.
+
+    >>> import pandas as pd
+    >>> row = {"axis": "session", "criterion": "phq9_response50", "analysis": "nri", "reason": ""}
+    >>> ax = rates(pd.DataFrame([
+    ...     row | {"point": "1", "due": 80, "rate": 0.25, "low": 0.17, "high": 0.35},
+    ...     row | {"point": "2", "due": 80, "rate": 0.40, "low": 0.30, "high": 0.51},
+    ... ]))
+    >>> [float(y) for y in ax.get_lines()[0].get_ydata()], [text.get_text() for text in ax.texts]
+    ([0.25, 0.4], ['session', 'due', '80', '80', 'phq9 response50'])
+    """
+    require_rows(table)
+    axis = require_one(table, "axis")
+    shown, beside = _analyses(table)
+    points = list(dict.fromkeys(shown["point"].astype(str)))
+    places = dict(zip(points, places_of(axis, points), strict=True))
+    ax = blank_axes(ax)
+    ends = []
+    for style, shift, name, rows in lines_of(shown, names, list(places.values())):
+        for other in _alike(beside, rows):
+            at = [places[str(point)] + shift for point in other["point"]]
+            ax.plot(
+                at, other["rate"], color=style.colour, linestyle="none", marker=style.marker, markersize=4.5,
+                markerfacecolor="white", markeredgewidth=1, clip_on=False,
+            )  # fmt: skip
+        at = [places[str(point)] + shift for point in rows["point"]]
+        draw_line(ax, style, at, rows)
+        ends.append((name, style.colour, last_known(rows["rate"])))
+    say_hidden(ax, shown, places)
+    percent_axis(ax)
+    point_axis(ax, axis, places, shown, {"due": "due", "assessed": "scored"})
+    name_lines(ax, ends, gap=0.085)
+    return ax
+
+
+def panels(table: pd.DataFrame, *, names: Mapping[str, str] = NO_NAMES) -> list[Axes]:
+    """A chart of rates for each group and instrument of a table that is too much for one, two in a row.
+
+    `table` and `names` are as for `rates`; each chart carries the name of its group and instrument.
+
+    >>> import pandas as pd
+    >>> row = {"axis": "end", "criterion": "a", "analysis": "nri", "point": "end", "reason": "", "due": 80}
+    >>> row |= {"rate": 0.25, "low": 0.17, "high": 0.35}
+    >>> [ax.get_title(loc="left") for ax in panels(pd.DataFrame([row | {"site": "B"}, row | {"site": "A"}]))]
+    ['B', 'A']
+    """
+    from matplotlib import pyplot as plt
+
+    require_rows(table)
+    keys = [key for key in keys_of(table) if key not in {"criterion", "kind", "analysis"}]
+    groups = list(table.groupby(keys, sort=False, dropna=False)) if keys else [((), table)]
+    down = -(-len(groups) // 2)
+    across = min(len(groups), 2)
+    size = (5.6 * across, 3.4 * down)
+    figure, grid = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
+    found = []
+    for ax, (key, rows) in zip(grid.flat, groups, strict=False):
+        rates(rows, ax=ax, names=names)
+        title = ", ".join(names.get(str(part), readable(str(part))) for part in key)
+        ax.set_title(title, loc="left", fontsize=SMALL + 1, color=INK, parse_math=False)
+        found.append(ax)
+    for ax in grid.flat[len(groups) :]:
+        figure.delaxes(ax)
+    return found
+
+
+def retention(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
+    """The share of series that reached each session, with intervals; one line per protocol.
+
+    `table` is a `results.retention` table.
+
+    >>> import pandas as pd
+    >>> ax = retention(pd.DataFrame({"protocol": ["iv6"] * 2, "session": [1, 2], "due": [80, 80],
+    ...     "reached": [80, 72], "rate": [1.0, 0.9], "low": [0.95, 0.81], "high": [1.0, 0.95]}))
+    >>> [float(y) for y in ax.get_lines()[0].get_ydata()]
+    [1.0, 0.9]
+    """
+    require_rows(table)
+    ax = blank_axes(ax)
+    sessions = sorted({int(session) for session in table["session"]})
+    ends = []
+    for style, shift, name, rows in lines_of(table, names, [float(session) for session in sessions]):
+        at = [int(session) + shift for session in rows["session"]]
+        draw_line(ax, style, at, rows)
+        ends.append((name, style.colour, last_known(rows["low"]), at[-1]))
+    reasons = table["rate"].isna().map({True: HIDDEN, False: ""})
+    say_hidden(ax, table.assign(point=table["session"], reason=reasons), {str(k): float(k) for k in sessions})
+    percent_axis(ax)
+    ax.set_xticks(sessions)
+    write_below(ax, 0, "session", row=0)
+    for name, colour, under, at_end in ends:
+        if under is not None:
+            write(ax, at_end, under, name, colour, va="top", ha="center", pad=0, drop=3)
+    ax.set_xlim(sessions[0] - 0.4, sessions[-1] + 0.4)
+    return ax
+
+
+def trajectory(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
+    """Mean score at each point among those scored, with a bar of one standard deviation either side.
+
+    `table` is a `results.trajectory` table of one axis; rows of the axis `baseline` stand at its beginning.
+
+    >>> import pandas as pd
+    >>> ax = trajectory(pd.DataFrame({"instrument": ["phq9"] * 2, "axis": ["baseline", "week"],
+    ...     "point": ["0", "4"], "n": [80, 61], "mean": [17.5, 9.0], "sd": [4.0, 5.0]}))
+    >>> [float(y) for y in ax.get_lines()[0].get_ydata()]
+    [17.5, 9.0]
+    """
+    require_rows(table)
+    over = table[table["axis"] != "baseline"]
+    axis = require_one(over if len(over) else table, "axis")
+    points = list(dict.fromkeys(table["point"].astype(str)))
+    places = dict(zip(points, places_of(axis, points), strict=True))
+    ax = blank_axes(ax)
+    ends = []
+    for style, shift, name, rows in lines_of(table, names, list(places.values())):
+        at = [places[str(point)] + shift for point in rows["point"]]
+        ax.errorbar(
+            at, rows["mean"], yerr=rows["sd"], fmt="none", ecolor=style.colour, elinewidth=1.1, clip_on=False
+        )
+        draw_curve(ax, style, at, rows["mean"])
+        ends.append((name, style.colour, last_known(rows["mean"])))
+    ax.set_ylim(bottom=0)
+    point_axis(ax, axis, places, table, {"n": "scored"})
+    name_lines(ax, ends, gap=1.5)
+    return ax
+
+
+def _analyses(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the lines show, and what hollow marks show beside them: nri and observed where both are there."""
+    if "analysis" not in table or "nri" not in set(table["analysis"]):
+        return table, table.iloc[:0]
+    return table[table["analysis"] == "nri"], table[table["analysis"] == "observed"]
+
+
+def _alike(beside: pd.DataFrame, rows: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of `beside` that belong to the same line, if there are any."""
+    for column in keys_of(rows):
+        if column != "analysis":
+            beside = beside[beside[column] == rows[column].iloc[0]]
+    return [beside] if len(beside) else []
