@@ -46,6 +46,19 @@ def as_tuple(value: str | Iterable[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+def one_axis(at: object) -> None:
+    """Refuse more than one axis where a table of rates has exactly one.
+
+    >>> one_axis(["week", "end"])
+    Traceback (most recent call last):
+    ValueError: rates are given along one axis at a time: write at="session", "week", "end" or "month"
+    """
+    if not isinstance(at, str):
+        raise ValueError(
+            'rates are given along one axis at a time: write at="session", "week", "end" or "month"'
+        )
+
+
 def points_of(plan: dict[str, Any], axis: str, protocol: str | None) -> tuple[str, ...]:
     """The points an axis has by the plan, never by the data."""
     if axis == "session":
@@ -72,6 +85,7 @@ def rates(
     grouping. `nri` counts the unscored as not met, `observed` leaves them out, `locf` carries the last
     score. A rate that cannot be given is NaN and `reason` says why.
     """
+    one_axis(at)
     plan = _plan(tally)
     method = interval_method or plan["rates"]["interval"]
     confidence = float(plan["rates"]["level"]) if level is None else level

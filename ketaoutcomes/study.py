@@ -247,6 +247,7 @@ class Study(
         those scored), locf (legacy). `kind`: current, ever or sustained. Intervals are Wilson 95 % unless the
         plan or `interval` (exact, jeffreys) and `level` say otherwise.
         """
+        results.one_axis(at)
         counted = self.tally(by=by, at=at, criteria=criteria, kind=kind or "current", tables=("points",))
         return results.rates(
             counted, at=at, kind=as_tuple(kind or "current"), analysis=as_tuple(analysis or results.ANALYSES),

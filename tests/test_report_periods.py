@@ -9,6 +9,7 @@ import pytest
 import report_tables
 from scipy.stats import binomtest
 
+import ketaoutcomes as ko
 from ketaoutcomes import report
 from ketaoutcomes.plan import Plan
 from ketaoutcomes.report.finished import Described
@@ -108,7 +109,9 @@ def test_the_shortest_grain_that_shows_both_periods_is_compared() -> None:
 def test_what_changed_is_told_without_praise_or_blame() -> None:
     def said(met: int) -> str:
         table = changes(rates(YEAR | {"2026-10": (50, met)}), level=0.95)
-        (one,) = changed(Described("changes", "", "", table), Words(Plan()))
+        one, other = changed(Described("changes", "", "", table), Words(Plan()))
+        assert (other.title, other.rows) == ("PCL-5", ())
+        assert other.says == "In no two periods that follow each other is enough shown to tell a change."
         return one.says
 
     assert said(20) == "October 2026 against September 2026: no evidence of change."
@@ -143,3 +146,8 @@ def test_records_without_an_end_have_no_closed_period() -> None:
     assert rates(YEAR, "complete").empty
     assert changes(rates(YEAR, "complete"), level=0.95).empty
     assert report.Meta(as_of="complete").as_of == "complete"
+
+
+def test_more_than_one_axis_of_rates_is_refused_with_what_to_write() -> None:
+    with pytest.raises(ValueError, match='one axis at a time: write at="session"'):
+        ko.Study(ko.load_sample()).rates(at=["week", "end"])  # type: ignore[arg-type]

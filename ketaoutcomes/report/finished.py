@@ -68,7 +68,7 @@ def finish(tallies: Mapping[str, Tally]) -> dict[str, Described]:
             tables += _sites(tally)
     tables += _over_time(everyone)
     tables += [_measured(everyone), _trajectory(everyone), _flow(everyone), *good_time_tables(tallies)]
-    return {described.name: described for described in tables if len(described.table)}
+    return {one.name: one for one in tables if len(one.table) or one.name == "changes"}
 
 
 def grouping(table: pd.DataFrame) -> list[str]:
@@ -111,7 +111,7 @@ def _over_time(tally: Tally) -> list[Described]:
             control_results.charts(tally, criteria=_first_of_each(tally), per=per),
         ),
     ]
-    return [one for one in found if len(one.table)]
+    return [one for one in found if len(one.table) or (one.name == "changes" and len(rates))]
 
 
 def _first_of_each(tally: Tally) -> list[str]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ketaoutcomes import control_figures
-from ketaoutcomes.control_results import chart_sentence
+from ketaoutcomes.control_results import CHART_SAID
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.wording import HIDDEN, count, decimal, gap, is_number, listed, percent, period, share
 
@@ -53,7 +53,13 @@ class Site:
 def changed(described: Described | None, words: Words) -> list[Change]:
     """What changed, per instrument, and whether it is more than chance usually gives."""
     found = []
-    for instrument, rows in _by_instrument(described, words):
+    parts = dict(_by_instrument(described, words))
+    for instrument in words.instruments if described is not None else ():
+        if instrument not in parts:
+            said = "In no two periods that follow each other is enough shown to tell a change."
+            found.append(Change(words.titles[instrument], said, "", "", ()))
+            continue
+        rows = parts[instrument]
         one = rows.iloc[0]
         now, before = period(str(one["period"])), period(str(one["before"]))
         named = tuple((words.short.get(row.criterion, row.criterion), row) for row in _rows(rows))
@@ -93,7 +99,7 @@ def control_charts(described: Described | None, words: Words) -> list[Shown]:
     for instrument, rows in _by_instrument(described, words):
         name = str(rows["criterion"].iloc[0])
         title = f"{words.titles[instrument]} {words.short.get(name, name)}, of all due"
-        says = _in_words(chart_sentence(rows))
+        says = _moved(rows)
         svg = None
         if rows["rate"].notna().sum() > 1:
             draw = partial(_control, table=rows.reset_index(drop=True), names=words.short)
@@ -107,15 +113,24 @@ def _control(ax: Any, *, table: pd.DataFrame, names: Mapping[str, str]) -> None:
     control_figures.control(table, ax=ax, names=names)
 
 
-def _in_words(said: str) -> str:
-    """Periods by their names, the first letter large."""
-    words = [period(word.rstrip(",.;:)")) if word[:4].isdigit() else word for word in said.split(" ")]
-    kept = [
-        new + old[len(old.rstrip(",.;:)")) :] if old[:4].isdigit() else new
-        for new, old in zip(words, said.split(" "), strict=True)
-    ]
-    text = " ".join(kept)
-    return text[:1].upper() + text[1:]
+def _moved(chart: pd.DataFrame) -> str:
+    """What a control chart lets one conclude, which kind it is, and what its limits rest on."""
+    fired = [(period(str(row.period)), str(row.signal)) for row in _rows(chart) if row.signal]
+    if fired:
+        said = "; ".join(f"{when}: {rules.replace('_', ' ')}" for when, rules in fired)
+        said = f"Something changed ({said}); a chart does not say what, nor why."
+    else:
+        said = "No evidence of more than chance from period to period; that proves no steadiness."
+    one = chart.iloc[0]
+    inside = [period(str(name)) for name in chart.loc[chart["in_baseline"], "period"]]
+    if not inside or one["status"] == "too_few_periods":
+        return f"{said} Too few periods for limits."
+    kind = CHART_SAID.get(str(one["chart"]), str(one["chart"]))
+    held = "frozen on" if one["frozen"] else "resting on"
+    hidden = int((chart["reason"] == "hidden").sum())
+    gaps = f", {hidden} of them hidden" if hidden else ""
+    sure = "Provisional limits" if one["status"] == "provisional" else "Limits"
+    return f"{said} {kind[:1].upper() + kind[1:]}. {sure} {held} {inside[0]} to {inside[-1]}{gaps}."
 
 
 def funnels(tables: Mapping[str, Described], words: Words) -> list[Shown]:
@@ -133,7 +148,7 @@ def funnels(tables: Mapping[str, Described], words: Words) -> list[Shown]:
             curve = limits[limits["criterion"] == name].rename(columns={"size": "n"})
             draw = partial(_funnel, table=rows.reset_index(drop=True), curve=curve, names=words.short)
             told = f"Funnel of sites, {title}. {says} The table below holds every number."
-            svg = chart(draw, name=f"funnel-{instrument}", says=told, size=(6.6, 3.8), right=1.3)
+            svg = chart(draw, name=f"funnel-{instrument}", says=told, size=(9.6, 3.9), right=1.3)
         found.append(Shown(title, says, svg))
     return found
 

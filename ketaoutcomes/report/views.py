@@ -67,6 +67,12 @@ class Block:
     drawn: Markup | None = None
 
     @property
+    def due_only(self) -> bool:
+        """Whether rates of those scored are hidden in most rows of a table by period: they are left out."""
+        scored = [pair.scored.reason == "hidden" for line in self.lines for pair in line.pairs]
+        return self.head in ("Month", "Quarter") and 2 * sum(scored) > len(scored)
+
+    @property
     def is_shown(self) -> bool:
         """Whether there is anything to read: a rate, or a hidden one."""
         rows = [row for line in self.lines for pair in line.pairs for row in pair]
@@ -230,6 +236,7 @@ def point_blocks(
         says = _conclusion(axis, lines, words)
         svg = _drawn(rows, f"{described.name}-{len(found)}", words, says, size) if draw else None
         head = {"session": "Session", "week": "Week", "month": "Month"}.get(axis, "Point")
+        head = "Quarter" if axis == "month" and "Q" in str(rows["point"].iloc[0]) else head
         block = Block(words.titles[instrument], head, _heads(lines, words), lines, says, svg)
         found.append((", ".join(group), block))
     return found
