@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes import control_figures
+from ketaoutcomes.figures import control_charts as drawn
 from ketaoutcomes.control_results import CHART_SAID
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.wording import HIDDEN, count, decimal, gap, is_number, listed, percent, period, share
@@ -110,7 +110,7 @@ def control_charts(described: Described | None, words: Words) -> list[Shown]:
 
 
 def _control(ax: Any, *, table: pd.DataFrame, names: Mapping[str, str]) -> None:
-    control_figures.control(table, ax=ax, names=names)
+    drawn.control(table, ax=ax, names=names)
 
 
 def _moved(chart: pd.DataFrame) -> str:
@@ -154,7 +154,7 @@ def funnels(tables: Mapping[str, Described], words: Words) -> list[Shown]:
 
 
 def _funnel(ax: Any, *, table: pd.DataFrame, curve: pd.DataFrame, names: Mapping[str, str]) -> None:
-    control_figures.funnel(table, curve.reset_index(drop=True), ax=ax, names=names)
+    drawn.funnel(table, curve.reset_index(drop=True), ax=ax, names=names)
 
 
 def _funnel_says(rows: pd.DataFrame) -> str:
