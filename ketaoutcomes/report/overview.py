@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes.figures import control_charts as drawn
 from ketaoutcomes.control_results import CHART_SAID
+from ketaoutcomes.figures import control_charts as drawn
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.wording import HIDDEN, count, decimal, gap, is_number, listed, percent, period, share
 
