@@ -426,6 +426,9 @@ def _closed() -> Iterator[None]:
 @pytest.mark.usefixtures("_closed")
 def test_the_forest_draws_what_the_table_says() -> None:
     table = study_of(eight(), complete()).sensitivity()
+    unseen = forest(table.copy())
+    assert "nobody scored" in [text.get_text() for text in unseen.texts]  # nobody was seen four weeks later
+    table = table[table["assessed"] > 0]
     ax = forest(table, names={HEADLINE: "response"})
     marks = [line for line in ax.get_lines() if line.get_linestyle() == "None"]
     assert [float(line.get_xdata()[0]) for line in marks] == table["rate"].tolist()
@@ -442,7 +445,7 @@ def test_the_forest_draws_what_the_table_says() -> None:
 def test_a_variant_without_a_rate_keeps_its_line() -> None:
     rows = Rows().add("A", SESSIONS, phq9="0:20", peg="0:9 31:3")
     ax = forest(study_of(rows, complete(["peg_response30"])).sensitivity())
-    assert [text.get_text() for text in ax.texts].count("none published") == 2
+    assert [text.get_text() for text in ax.texts].count("none declared") == 2
     assert len(ax.get_yticks()) == 14
 
 

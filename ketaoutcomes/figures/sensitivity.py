@@ -1,7 +1,8 @@
 """A headline rate beside what it becomes under other definitions, as a forest of intervals.
 
-A finished table in, Axes out; nothing is estimated here; a variant without a rate keeps its line
-and says why, and names from data are drawn as text. The headline is told by shape and weight, not by colour.
+A finished table in, Axes out; nothing is estimated here. A variant without a rate, or for which nobody was
+scored, keeps its line and says why; names from data are drawn as text. The headline is told by shape and
+weight, not by colour.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _HEADINGS: Mapping[str, str] = MappingProxyType({
     "gate": "baseline gate",
 })  # fmt: skip
 _WHY: Mapping[str, str] = MappingProxyType({
-    "no_criterion": "none published",
+    "no_criterion": "none declared",
     "no_gate": "no gate published",
     "nobody_due": "nobody due",
     "nobody_scored": "nobody scored",
@@ -117,8 +118,10 @@ def _aside(ax: Axes, place: float, words: str) -> None:
 
 def _draw(ax: Axes, place: float, row: Mapping[Any, Any], headline: bool) -> None:
     """One line of the forest: the interval, the rate on it, and both in words at its right."""
-    if not is_number(row["rate"]):
-        why = _WHY.get(str(row["reason"]), readable(str(row["reason"])))
+    unseen = is_number(row["assessed"]) and not row["assessed"]  # 0 % of nobody scored is no rate to look at
+    if unseen or not is_number(row["rate"]):
+        reason = str(row["reason"]) or "nobody_scored"
+        why = _WHY.get(reason, readable(reason))
         write(ax, 1.0, place, why, QUIET, va="center", pad=8)
         return
     style = STYLES[0]
