@@ -72,6 +72,13 @@ def test_every_object_of_a_notebook_has_balanced_html_and_short_text() -> None:
         assert len(repr(one)) < 500
 
 
+def test_a_plan_explains_every_name_it_uses() -> None:
+    assert "Source: Gyani 2013" in ko.Plan().explain("phq9_reliable6")
+    assert ko.Plan().explain("D03").startswith("D03: ")
+    with pytest.raises(ValueError, match='did you mean "?phq9_response50'):
+        ko.Plan().explain("phq9_respons50")
+
+
 def test_text_from_data_is_escaped() -> None:
     assert "script" not in parsed(facts([("<script>", "<script>alert(1)</script>")], "<script>")).seen
     assert "script" not in parsed(Prose("<script>alert(1)</script>")._repr_html_()).seen

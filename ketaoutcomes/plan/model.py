@@ -193,6 +193,22 @@ class Plan:
 
         return Prose(methods(self, good_time=good_time))
 
+    def explain(self, name: str) -> Prose:
+        """What a name means and where it comes from: a criterion, an instrument, a protocol, a rule's code.
+
+        As `ketaoutcomes explain` prints it. Raises `ValueError` for a name that nothing is known by.
+
+        >>> print(Plan().explain("phq9_response50").splitlines()[0])
+        phq9_response50: PHQ-9 at least halved from baseline
+        """
+        from ketaoutcomes.explain import explanation
+
+        text = explanation(name, self.definitions)
+        if text is None:
+            known = (*self.definitions.criteria, *self.definitions.instruments, *self.definitions.protocols)
+            raise ValueError(f"nothing is known by the name {echo(name)}{nearest(name, known)}")
+        return Prose(text)
+
     def _undefined(self) -> list[Fault]:
         """Names that no definition has, and what one table says against another or against a definition."""
         from ketaoutcomes.definitions import DefinitionError
