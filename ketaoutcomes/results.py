@@ -173,19 +173,20 @@ def points_of_group(
 
 
 def _months(tally: Tally, cells: pd.DataFrame) -> tuple[str, ...]:
-    """Every month from the first with a course to the as-of month, empty ones included; or every quarter."""
+    """Every month from the first with a course to the as-of month, empty ones included; or longer periods."""
     months = sorted({point for point in cells["point"] if point})
     last = tally.header.as_of[:7]
     if not months or not last[:4].isdigit():
         return ()
-    if len({"Q" in month for month in months}) > 1:
+    kinds = {month[5:6] if month[5:6] in "QH" else "" for month in months}
+    if len(kinds) > 1:
         raise ValueError("this Tally holds months and quarters; add up all of its months, or none")
-    if "Q" in months[0]:
-        first, final = (
-            int(months[0][:4]) * 4 + int(months[0][-1]) - 1,
-            int(last[:4]) * 4 + (int(last[5:]) - 1) // 3,
-        )
-        return tuple(f"{quarter // 4}-Q{quarter % 4 + 1}" for quarter in range(first, final + 1))
+    (kind,) = kinds
+    if kind:
+        many = 4 if kind == "Q" else 2
+        first = int(months[0][:4]) * many + int(months[0][-1]) - 1
+        final = int(last[:4]) * many + (int(last[5:]) - 1) * many // 12
+        return tuple(f"{number // many}-{kind}{number % many + 1}" for number in range(first, final + 1))
     low = np.datetime64(months[0], "M")
     return tuple(str(month) for month in np.arange(low, np.datetime64(last, "M") + 1))
 

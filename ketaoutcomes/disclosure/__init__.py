@@ -47,6 +47,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ketaoutcomes.disclosure.choose import choose
+from ketaoutcomes.disclosure.coarser import coarsen
 from ketaoutcomes.disclosure.facts import DisclosureError, Margin, margins
 from ketaoutcomes.disclosure.good_time import protect_good_time
 from ketaoutcomes.disclosure.linked import (
@@ -74,6 +75,7 @@ __all__ = [
     "STATISTICS",
     "DisclosureError",
     "Protection",
+    "coarsen",
     "moments",
     "protect",
     "protection",
