@@ -85,6 +85,17 @@ def test_a_first_report_is_protected_as_ever():
     assert protection([]).tallies == []
 
 
+def test_rows_that_were_set_aside_are_not_counted_either_in_the_tallies_or_in_their_history():
+    (one,) = counted(OCTOBER, OLD)
+    rows = [("row", "", "phq9", "kept", 900, 900), ("row", "", "phq9", "refused", 40, 40)]
+    flow = typed("flow", pd.DataFrame(rows, columns=[*KEYS["flow"], "n", "people"]), ())
+    first = protection([replace(one, flow=flow)])
+    told = dict(zip(first.tallies[0].flow["reason"], first.tallies[0].flow["n"], strict=True))
+    assert told["kept"] == 900
+    assert np.isnan(told["refused"])
+    assert first.history.loc[first.history["criterion"] == "refused", "n"].isna().all()
+
+
 def test_a_month_that_closes_is_told_with_the_total():
     one = series(counted(OCTOBER, OLD), counted(NOVEMBER, OLD | {"2026-11": (12, 11, 15)}))
     assert shown(one, "2026-11") == {"met": 12, "not_met": 11, "unassessed": 15}

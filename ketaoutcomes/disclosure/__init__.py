@@ -58,6 +58,7 @@ from ketaoutcomes.disclosure.linked import (
     restatements,
     told_numbers,
     whole_steps,
+    without_rows,
 )
 from ketaoutcomes.disclosure.links import Logic, logic
 from ketaoutcomes.disclosure.measures import protect_measures
@@ -170,7 +171,8 @@ def protection(
     completes with another published number of this report or of one before, changed by 0 or by more than the
     threshold; otherwise it is repeated as it stood. What was hidden once stays hidden. Good time, daily moves
     and quality measures are repeated as the first report of the series had them, since people pass from one
-    of their cells to another. Rows of months appear when they close.
+    of their cells to another. Rows of months appear when they close. How many input rows were set aside is
+    hidden: many may be one person's.
 
     Args:
         tallies: every Tally of this report, as counted; the same list in every report of the series.
@@ -192,7 +194,7 @@ def protection(
         [['end', 'restated', '2026-10-31']]
     """
     if previous is None or not tallies:
-        shown = protect(tallies, profile)
+        shown = [without_rows(tally) for tally in protect(tallies, profile)]
         return Protection(shown, history=told_numbers(shown, 0, None))
     _check(tallies, profile)
     check_series(tallies, previous, profile)

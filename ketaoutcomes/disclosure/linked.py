@@ -84,6 +84,15 @@ def counts_courses(tally: Tally) -> bool:
     return not tally.header.basis and not tally.header.measure
 
 
+def without_rows(tally: Tally) -> Tally:
+    """Hide how many input rows were set aside: many rows may be one person's."""
+    few = (tally.flow["unit"] == "row") & (tally.flow["reason"] != "kept")
+    if not few.any():
+        return tally
+    hidden = {name: tally.flow[name].astype("float64").mask(few) for name in ("n", "people")}
+    return replace(tally, flow=tally.flow.assign(**hidden))
+
+
 def whole_steps(tallies: Sequence[Tally], previous: Protection) -> pd.DataFrame:
     """One row for each Tally that is repeated whole, with the day on which it was counted."""
     own = previous.steps[previous.steps["table"].isin(list(WHOLE))]
@@ -164,7 +173,7 @@ def follow(
     change = _Change(tallies, found, previous, profile, largest_small, rules)
     told = change.tell(order)
     change.keep_steps(told)
-    result = [rewrite(tally, found, profile) for tally in tallies]
+    result = [without_rows(rewrite(tally, found, profile)) for tally in tallies]
     if profile == "opensafely":
         result = [rounded(tally) for tally in result]
     result = [
@@ -189,7 +198,7 @@ class _Change:
         self.as_of, self.last_day = tallies[0].header.as_of, last_day
         self.reports = told_before(previous.history)
         self.since = _since(previous.steps)
-        alone = [rewrite(tally, found, profile) for tally in tallies]
+        alone = [without_rows(rewrite(tally, found, profile)) for tally in tallies]
         alone = [rounded(tally) for tally in alone] if rough else alone
         self.fresh, self.last = _by_unit(alone), _by_unit(previous.tallies)
         number: Callable[[Array], Array] = (
