@@ -93,8 +93,11 @@ def _text(value: Any) -> Any:
 @click.argument("folder", metavar="DIR", type=click.Path())
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=click.Path())
 @PLAN
+@click.option("--previous", metavar="DIR", type=click.Path(), help="The report that this one followed.")
 @QUIET
-def verify(folder: str, inputs: tuple[str, ...], plan_path: str | None, quiet: bool) -> int:
+def verify(
+    folder: str, inputs: tuple[str, ...], plan_path: str | None, previous: str | None, quiet: bool
+) -> int:
     """Re-hash a report's files against its manifest; with the INPUT files, compute it again and compare.
 
     Ends with 3 where a byte has changed or the numbers come out differently.
@@ -107,7 +110,7 @@ def verify(folder: str, inputs: tuple[str, ...], plan_path: str | None, quiet: b
     except NotAReport as error:
         return say(str(error), REFUSED)
     if inputs and not found:
-        found = _recomputed(Path(folder), manifest, inputs, plan_path)
+        found = _recomputed(Path(folder), manifest, inputs, plan_path, previous)
     if found:
         return say("\n".join(found), REFUSED)
     if not quiet:
@@ -117,7 +120,11 @@ def verify(folder: str, inputs: tuple[str, ...], plan_path: str | None, quiet: b
 
 
 def _recomputed(
-    folder: Path, manifest: dict[str, Any], inputs: tuple[str, ...], plan_path: str | None
+    folder: Path,
+    manifest: dict[str, Any],
+    inputs: tuple[str, ...],
+    plan_path: str | None,
+    previous: str | None,
 ) -> list[str]:
     """How a report differs from what its inputs give now; nothing where it does not."""
     import ketaoutcomes as ko
@@ -137,7 +144,7 @@ def _recomputed(
     study = ko.Study(cohort, as_of=manifest["as_of"] if dated else None)
     with tempfile.TemporaryDirectory() as place:
         again = Path(place) / "again"
-        study.report(again, audience=manifest["audience"])
+        study.report(again, audience=manifest["audience"], previous=previous)
         names = sorted(set(manifest["outputs"]))
         differ = [name for name in names if not _same(folder / name, again / name)]
     if not differ:

@@ -322,6 +322,12 @@ def _in_words(intake: Intake, share: float) -> str:
     type=click.Choice(["shared", "internal"]),
     help="shared (protected) unless the plan says so.",
 )
+@click.option(
+    "--previous",
+    metavar="DIR",
+    type=click.Path(),
+    help="The last shared report: this one is protected beside it.",
+)
 @click.option("--force", is_flag=True, help="Write into a folder that holds other files, too.")
 @click.option("--keep-going", is_flag=True, help="Leave out files that are refused, say so, and end with 4.")
 @QUIET
@@ -332,6 +338,7 @@ def report(
     month: str | None,
     as_of: str | None,
     audience: str | None,
+    previous: str | None,
     force: bool,
     keep_going: bool,
     quiet: bool,
@@ -350,7 +357,7 @@ def report(
         study = ko.Study(cohort, as_of=day)
         _progress(f"as of {study.as_of}; writing {out} ...", quiet)
         before = written(out)
-        study.report(out, audience=audience or plan.report.audience, force=force)
+        study.report(out, audience=audience or plan.report.audience, previous=previous, force=force)
         up_to_date = before is not None and written(out) == before
     if not quiet:
         done = f"{out} is up to date" if up_to_date else f"wrote {out}/report.html"

@@ -6,13 +6,16 @@ for a different cut of the same people.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.disclosure import protect
+from ketaoutcomes.disclosure import DisclosureError, Protection, protection, restatements
 from ketaoutcomes.report.meta import Meta
 
 if TYPE_CHECKING:
@@ -22,8 +25,67 @@ if TYPE_CHECKING:
 SHARED, INTERNAL = "shared", "internal"
 
 
+@dataclass(frozen=True, eq=False)
+class Published:
+    """What a report is made of: its Tallies by name and, in a series, what was done to them.
+
+    `history` and `steps` are those of `disclosure.Protection`; `restated` lists published counts of earlier
+    periods that are told differently now. Both are None where the report follows no other.
+    """
+
+    tallies: dict[str, Tally]
+    history: pd.DataFrame | None = None
+    steps: pd.DataFrame | None = None
+    restated: pd.DataFrame | None = None
+
+
+def published(study: Study, *, audience: str, previous: str | Path | None = None) -> Published:
+    """The Tallies of a report, protected beside the last one where `previous` names its folder.
+
+    Raises `DisclosureError` where that folder holds no shared report that this one can follow.
+    """
+    counted = _counted(study)
+    if audience == INTERNAL:
+        if previous is not None:
+            raise DisclosureError("only shared reports follow one another; leave out --previous")
+        return Published(counted)
+    last = None if previous is None else last_protection(previous, list(counted))
+    done = protection(list(counted.values()), study.plan.report.profile, last)
+    shown = [_without_rows_of_few(tally) for tally in done.tallies]
+    tallies = dict(zip(counted, shown, strict=True))
+    if last is None:
+        return Published(tallies, done.history)
+    return Published(tallies, done.history, done.steps, restatements(last.tallies, shown))
+
+
+def last_protection(folder: str | Path, names: Sequence[str]) -> Protection:
+    """What a shared report in a folder told, to protect the next one beside it."""
+    path = Path(folder) / "results.json"
+    try:
+        content = json.loads(path.read_bytes())
+        own = {
+            "tallies": [content["tallies"][name] for name in names],
+            "steps": content["series"]["steps"], "history": content["series"]["history"],
+        }  # fmt: skip
+        if set(content["tallies"]) == set(names):
+            return Protection.from_json(json.dumps(own))
+    except OSError:
+        raise DisclosureError(f"{path} cannot be read: give the folder of the last report") from None
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise DisclosureError(
+        f"{path} is not of a shared report of the same tables, written by this version: a report can follow "
+        "only such a one. Begin a new series without --previous"
+    )
+
+
 def report_tallies(study: Study, *, audience: str) -> dict[str, Tally]:
     """The Tallies of a report by name: protected for `shared`, as counted for `internal`."""
+    return published(study, audience=audience).tallies
+
+
+def _counted(study: Study) -> dict[str, Tally]:
+    """The Tallies of every report, as counted."""
     tables = ("flow", "points", "values")
     tallies = {
         "everyone": study.tally(at=("week", "end", "month"), kind="current", tables=tables),
@@ -35,10 +97,7 @@ def report_tallies(study: Study, *, audience: str) -> dict[str, Tally]:
         tallies["good_time"] = study.tally(at="end", tables=("good_time",))
         if study.has_sites:
             tallies["good_time_by_site"] = study.tally(by="site", at="end", tables=("good_time",))
-    counted = [_unsigned(tally) for tally in tallies.values()]
-    if audience != INTERNAL:
-        counted = [_without_rows_of_few(tally) for tally in protect(counted, study.plan.report.profile)]
-    return dict(zip(tallies, counted, strict=True))
+    return {name: _unsigned(tally) for name, tally in tallies.items()}
 
 
 def _unsigned(tally: Tally) -> Tally:

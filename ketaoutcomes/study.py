@@ -296,23 +296,31 @@ class Study(
         named = set(people["site"].dropna()) if "site" in people else set()
         return len(named | set(self.cohort.dose_records.sites)) > 1
 
-    def report(self, out: str | Path, *, audience: str | None = None, force: bool = False) -> list[Path]:
+    def report(
+        self,
+        out: str | Path,
+        *,
+        audience: str | None = None,
+        previous: str | Path | None = None,
+        force: bool = False,
+    ) -> list[Path]:
         """Write report.html, tables.xlsx, results.json and manifest.json to the folder `out`, all or none.
 
         A `shared` report (the default) is made of counts protected by the plan's disclosure profile; an
         `internal` one holds exact counts and says on every page that it must not be passed on. The same input
-        gives the same bytes. Returns the paths; raises `report.CannotWrite` where the folder cannot be
-        replaced, and the old report then stands as it was.
+        gives the same bytes. `previous` is the folder of the last shared report: this one is then protected
+        beside it, so that their difference tells of nobody. Returns the paths; raises `report.CannotWrite`
+        where the folder cannot be replaced, and the old report then stands as it was.
         """
-        from ketaoutcomes.published import report_meta, report_tallies
+        from ketaoutcomes.published import published, report_meta
         from ketaoutcomes.report import write
 
         reader = audience or self.plan.report.audience
-        tallies = report_tallies(self, audience=reader)
+        told = published(self, audience=reader, previous=previous)
         profile = None if reader == "internal" else self.plan.report.profile
         return write(
-            out, tallies=tallies, plan=self.plan, meta=report_meta(self, tallies), profile=profile,
-            audience=reader, force=force,
+            out, tallies=told.tallies, plan=self.plan, meta=report_meta(self, told.tallies), profile=profile,
+            audience=reader, history=told.history, steps=told.steps, restated=told.restated, force=force,
         )  # fmt: skip
 
     def state_occupation(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:

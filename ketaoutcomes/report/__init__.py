@@ -14,9 +14,12 @@ from ketaoutcomes.report.folder import MANIFEST, CannotWrite, replace_folder
 from ketaoutcomes.report.meta import Meta
 from ketaoutcomes.report.page import AUDIENCES, render
 from ketaoutcomes.report.record import manifest_json, results_json
+from ketaoutcomes.report.series import in_series
 from ketaoutcomes.report.workbook import workbook
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.tallies import Tally
 
@@ -31,6 +34,9 @@ def write(
     meta: Meta,
     profile: str | None = "cms11",
     audience: str = "shared",
+    history: pd.DataFrame | None = None,
+    steps: pd.DataFrame | None = None,
+    restated: pd.DataFrame | None = None,
     force: bool = False,
 ) -> list[Path]:
     """Write report.html, tables.xlsx, results.json and manifest.json to the folder `out`, all or none.
@@ -38,6 +44,8 @@ def write(
     `tallies` are named Tallies protected by `profile`; one of them must be of everyone together (`by=()`),
     and those grouped by protocol give the pages by session. For `audience="internal"` they may be raw and
     `profile` is None: the page then says that it must not be passed on. The same input gives the same bytes.
+    In a series of reports `history` is what all of them told, which the next one needs; `steps` and
+    `restated` say what was repeated as it stood and which published numbers changed.
 
     Returns the four paths. Raises `ValueError` where a shared report is asked for from raw counts, and
     `CannotWrite` where the folder holds files of others (unless `force`, which keeps them) or the file system
@@ -50,12 +58,14 @@ def write(
         raise ValueError(
             f"a shared report is made from protected Tallies only; not protected: {', '.join(raw)}"
         )
-    tables = finish(tallies)
+    tables = finish(tallies) | in_series(steps, restated)
     header = next(iter(tallies.values())).header
     page = render(tables, header, plan=plan, meta=meta, profile=profile, audience=audience)
     files = {
         "report.html": page.encode(),
-        "results.json": results_json(tables, tallies, meta, audience=audience, profile=profile),
+        "results.json": results_json(
+            tables, tallies, meta, audience=audience, profile=profile, history=history, steps=steps
+        ),
         "tables.xlsx": workbook(tables, _about(meta, audience, header.plan_hash)),
     }
     vouched = manifest_json(files, plan=plan, tallies=tallies, meta=meta, audience=audience, profile=profile)

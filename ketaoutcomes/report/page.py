@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ketaoutcomes import figures, wording
 from ketaoutcomes.report import overview, sentences, views
-from ketaoutcomes.report.additions import additions
+from ketaoutcomes.report.additions import additions, plain
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.exposed import CLOCKS, exposed
+from ketaoutcomes.report.series import good_time_day, repeated, told_again
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -122,7 +123,8 @@ def _content(tables: Mapping[str, Described], plan: Plan, words: views.Words) ->
         "timing": views.waits(get("timing"), words),
         "good_time": exposed(tables, plan, words), "clocks": CLOCKS, "additions": additions(tables),
         "hidden_rates": sum(_hidden(described) for described in tables.values()),
-        "restated": None, "steps": (),
+        "restated": plain(get("restatements")) if "restatements" in tables else None,  # type: ignore[arg-type]
+        "steps": told_again(tables), "repeated": repeated(tables), "good_time_day": good_time_day(tables),
     }  # fmt: skip
     return content | {"contents": _contents(content)}
 

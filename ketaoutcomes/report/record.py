@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ketaoutcomes.wording import label
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.report.finished import Described
     from ketaoutcomes.report.meta import Meta
@@ -30,17 +32,24 @@ def results_json(
     *,
     audience: str,
     profile: str | None,
+    history: pd.DataFrame | None = None,
+    steps: pd.DataFrame | None = None,
 ) -> bytes:
     """The bytes of results.json: the protected Tallies, and every table finished from them.
 
+    `series` holds what the next report needs to be protected beside this one: `steps` and `history`, rows in
+    the columns of `disclosure.Protection`. It is absent where there is no history.
+
     A hidden or absent number is `null`; in tables with a `reason` column that column says which.
     """
-    content = {
+    content: dict[str, Any] = {
         "schema": RESULTS_SCHEMA, "title": meta.title, "as_of": meta.as_of, "dates": meta.dates,
         "audience": audience, "profile": profile,
         "tallies": {name: json.loads(tally.to_json()) for name, tally in tallies.items()},
         "tables": {name: _table(described) for name, described in tables.items()},
     }  # fmt: skip
+    if history is not None:
+        content["series"] = {"steps": _rows(steps), "history": _rows(history)}
     return _bytes(content)
 
 
@@ -70,6 +79,13 @@ def manifest_json(
         content["left_out"] = [label(name) for name in meta.left_out]
     created = _created()
     return _bytes(content | ({"created": created} if created else {}), indent=1)
+
+
+def _rows(table: pd.DataFrame | None) -> list[list[Any]]:
+    if table is None:
+        return []
+    rows: list[list[Any]] = table.astype(object).where(table.notna(), None).to_numpy().tolist()
+    return rows
 
 
 def _vouched(data: bytes) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""Reports that follow one another: what was repeated as it stood, and which published numbers changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ketaoutcomes.report.additions import Plain
+from ketaoutcomes.report.finished import Described
+from ketaoutcomes.wording import calendar_day, count, label, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STEPS = "One row per part of a table: told again, repeated as it stood on a day, new, or not shown yet."
+_RESTATED = "Published counts of earlier periods that late data changed; old and new."
+SAID = {
+    "restated": "as they stand now",
+    "repeated": "as they stood before",
+    "new": "for the first time",
+    "waiting": "not yet",
+}
+
+
+def in_series(steps: pd.DataFrame | None, restated: pd.DataFrame | None) -> dict[str, Described]:
+    """The tables of a report that follows another; none for a first report."""
+    if steps is None or restated is None:
+        return {}
+    keep = ["by", "table", "instrument", "criterion", "axis", "point", "step", "as_of"]
+    return {
+        "steps": Described("steps", "Told again or repeated", _STEPS, steps[keep].reset_index(drop=True)),
+        "restatements": Described("restatements", "Restated since the last report", _RESTATED, restated),
+    }
+
+
+def told_again(tables: Mapping[str, Described]) -> list[str]:
+    """What stands as it is now and what is repeated as it stood, with the days, in words."""
+    if "steps" not in tables:
+        return []
+    table = tables["steps"].table
+    n = table["step"].value_counts()
+    parts = [f"{count(float(n[step]))} {said}" for step, said in SAID.items() if n.get(step, 0)]
+    told = f"Beside the last report, the parts of its tables are told: {listed(parts)}."
+    old = table[table["step"] == "repeated"]
+    days = sorted({str(day) for day in old["as_of"]})
+    if not days:
+        return [told]
+    names = listed([calendar_day(day) for day in days])
+    why = (
+        "A part is repeated where a count in it changed by too few people to be told: the difference of two "
+        "reports would be about them."
+    )
+    return [told, f"{why} Repeated parts stand as of {names}."]
+
+
+def good_time_day(tables: Mapping[str, Described]) -> str:
+    """The day on which good time was counted where it is repeated; empty where it is as it stands now."""
+    if "steps" not in tables:
+        return ""
+    table = tables["steps"].table
+    days = table.loc[(table["table"] == "good_time") & (table["step"] == "repeated"), "as_of"]
+    return calendar_day(str(days.min())) if len(days) else ""
+
+
+def repeated(tables: Mapping[str, Described]) -> Plain | None:
+    """Which tables hold parts that are repeated as they stood, and since which day."""
+    if "steps" not in tables:
+        return None
+    table = tables["steps"].table
+    table = table[table["step"] == "repeated"].astype(str)
+    if table.empty:
+        return None
+    rows = []
+    for (kind, by, axis, day), parts in table.groupby(["table", "by", "axis", "as_of"], sort=True):
+        named = TABLES.get(str(kind), str(kind)) + (f", {label(axis)}" if axis else "")
+        groups = f"by {label(by)}" if by else "everyone"
+        rows.append((named, groups, count(float(len(parts))), calendar_day(str(day))))
+    heads = (("Numbers", True), ("of", True), ("parts", False), ("as of", True))
+    return Plain("Repeated as they stood", heads, tuple(rows))
+
+
+TABLES = {
+    "points": "rates",
+    "flow": "everyone accounted for",
+    "values": "means and medians",
+    "good_time": "good time",
+}
