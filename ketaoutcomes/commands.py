@@ -343,7 +343,7 @@ def report(
     keep_going: bool,
     quiet: bool,
 ) -> int:
-    """Write report.html, tables.xlsx, results.json and manifest.json of the INPUT files to a folder.
+    """Write report.html, email.eml, tables.xlsx, results.json and manifest.json to a folder.
 
     All four are written or none; the same input gives the same bytes.
     """

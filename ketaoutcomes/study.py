@@ -304,7 +304,7 @@ class Study(
         previous: str | Path | None = None,
         force: bool = False,
     ) -> list[Path]:
-        """Write report.html, tables.xlsx, results.json and manifest.json to the folder `out`, all or none.
+        """Write report.html, email.eml, tables.xlsx, results.json and manifest.json to `out`, all or none.
 
         A `shared` report (the default) is made of counts protected by the plan's disclosure profile; an
         `internal` one holds exact counts and says on every page that it must not be passed on. The same input

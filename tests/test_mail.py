@@ -9,6 +9,7 @@ from email.policy import SMTP
 
 import pytest
 
+import ketaoutcomes as ko
 from ketaoutcomes.report.mail import PICTURE, Letter, eml
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
@@ -89,3 +90,35 @@ def test_a_line_break_in_a_label_makes_no_header() -> None:
 def test_without_a_picture_there_is_none() -> None:
     page = body(read(eml(Letter("Outcomes", ["text"]))), "html")
     assert "<img" not in page
+
+
+@pytest.fixture(scope="module")
+def mails(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The sample's e-mail for others and for the house."""
+    folder = tmp_path_factory.mktemp("mails")
+    study = ko.Study(ko.load_sample())
+    for audience in ("shared", "internal"):
+        study.report(folder / audience, audience=audience)
+    return {name: (folder / name / "email.eml").read_bytes() for name in ("shared", "internal")}
+
+
+def test_the_reports_mail_says_what_the_page_says(mails: dict[str, bytes]) -> None:
+    message = read(mails["internal"])
+    plain = body(message, "plain")
+    end = ko.Study(ko.load_sample()).rates(at="end", criteria="phq9_response50", analysis="nri").iloc[0]
+    assert f"{int(end['n']):,}" in plain
+    assert plain.startswith("Internal")
+    assert "Do not forward" in plain
+
+
+def test_the_reports_mail_is_small_and_carries_a_picture(mails: dict[str, bytes]) -> None:
+    for data in mails.values():
+        assert len(data) < 100_000
+        assert any(part.get_content_type() == "image/png" for part in read(data).walk())
+
+
+def test_the_shared_mail_tells_no_count_of_few(mails: dict[str, bytes]) -> None:
+    plain = body(read(mails["shared"]), "plain")
+    assert "hidden" in plain
+    few = [n for n in re.findall(r"\b(\d+) (?:patients?|are known|is known|of)\b", plain) if 0 < int(n) <= 10]
+    assert few == []

@@ -10,7 +10,7 @@ import ketaoutcomes as ko
 from ketaoutcomes import simulate
 from ketaoutcomes.plan import parse_plan
 
-NUMBERS = ("report.html", "results.json", "tables.xlsx")
+NUMBERS = ("report.html", "results.json", "tables.xlsx", "email.eml")
 
 
 def written(csv: str, folder: Path) -> dict[str, bytes]:
@@ -51,4 +51,4 @@ def test_a_cohort_of_nobody_has_a_report(tmp_path: Path) -> None:
     plan = parse_plan("[population]\ncomplete = true\n")
     study = ko.Study(ko.Cohort.from_frames(doses.assign(route=""), scores, plan=plan))
     assert study.rates(at="end")["reason"].unique().tolist() == ["nobody_due"]
-    assert len(study.report(tmp_path / "report")) == 4
+    assert len(study.report(tmp_path / "report")) == 5

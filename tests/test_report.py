@@ -19,7 +19,7 @@ from ketaoutcomes.disclosure import protect
 from ketaoutcomes.simulate import clinic
 from ketaoutcomes.tallies import Tally, load_tally, parse_tally
 
-FILES = ["report.html", "results.json", "tables.xlsx", "manifest.json"]
+FILES = ["report.html", "results.json", "tables.xlsx", "email.eml", "manifest.json"]
 COUNTS = {"due", "given", "assessed", "met", "n", "of", "reached", "people"}
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ketaoutcomes.report.finished import finish
 from ketaoutcomes.report.folder import MANIFEST, CannotWrite, replace_folder
+from ketaoutcomes.report.letter import letter
 from ketaoutcomes.report.meta import Meta
 from ketaoutcomes.report.page import AUDIENCES, render
 from ketaoutcomes.report.record import manifest_json, results_json
@@ -39,7 +40,7 @@ def write(
     restated: pd.DataFrame | None = None,
     force: bool = False,
 ) -> list[Path]:
-    """Write report.html, tables.xlsx, results.json and manifest.json to the folder `out`, all or none.
+    """Write report.html, email.eml, tables.xlsx, results.json and manifest.json to `out`, all or none.
 
     `tallies` are named Tallies protected by `profile`; one of them must be of everyone together (`by=()`),
     and those grouped by protocol give the pages by session. For `audience="internal"` they may be raw and
@@ -47,7 +48,7 @@ def write(
     In a series of reports `history` is what all of them told, which the next one needs; `steps` and
     `restated` say what was repeated as it stood and which published numbers changed.
 
-    Returns the four paths. Raises `ValueError` where a shared report is asked for from raw counts, and
+    Returns their paths. Raises `ValueError` where a shared report is asked for from raw counts, and
     `CannotWrite` where the folder holds files of others (unless `force`, which keeps them) or the file system
     refuses; the old report then stands as it was.
     """
@@ -67,6 +68,7 @@ def write(
             tables, tallies, meta, audience=audience, profile=profile, history=history, steps=steps
         ),
         "tables.xlsx": workbook(tables, _about(meta, audience, header.plan_hash)),
+        "email.eml": letter(tables, header, plan=plan, meta=meta, audience=audience),
     }
     vouched = manifest_json(files, plan=plan, tallies=tallies, meta=meta, audience=audience, profile=profile)
     return replace_folder(Path(out), files | {MANIFEST: vouched}, force=force)

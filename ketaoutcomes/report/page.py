@@ -61,7 +61,7 @@ def render(
     audience: str,
 ) -> str:
     """The whole page as HTML text, from finished tables only."""
-    environment, style = _environment()
+    templates, style = environment()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     context = {
         "style": style, "style_hash": f"sha256-{digest}", "meta": meta, "plan": plan, "header": header,
@@ -71,26 +71,27 @@ def render(
         "dates_say": sentences.DATES.get(meta.dates, ""), "level": f"{100 * plan.rates.level:g}",
     }  # fmt: skip
     content = _content(tables, plan, views.Words(plan))
-    return environment.get_template("page.html").render(context | content)
+    return templates.get_template("page.html").render(context | content)
 
 
-def _environment() -> tuple[Environment, str]:
+def environment() -> tuple[Environment, str]:
+    """The page's templates, with the words they use, and its style sheet."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("ketaoutcomes.report")
-    environment = Environment(
+    templates = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(
+    templates.filters.update(
         count=wording.count, label=wording.label, reason=sentences.reason, source=sentences.source,
         plain="{:g}".format, sentence=_sentence,
     )  # fmt: skip
-    environment.globals.update(
+    templates.globals.update(
         percent=wording.percent, interval=wording.interval, is_number=wording.is_number,
         listed=wording.listed, plural=wording.plural, gap=wording.gap,
         HIDDEN=wording.HIDDEN, NONE=wording.NONE,
     )  # fmt: skip
-    return environment, loader.get_source(environment, "page.css")[0].strip()
+    return templates, loader.get_source(templates, "page.css")[0].strip()
 
 
 def _content(tables: Mapping[str, Described], plan: Plan, words: views.Words) -> dict[str, Any]:
