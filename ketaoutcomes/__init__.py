@@ -21,6 +21,7 @@ _HOME = {
     "protect": "disclosure",
     "read": "intake",
     "read_plan": "plan",
+    "suggest_plan": "intake.suggest",
     "tally": "study",
 }
 

@@ -128,7 +128,7 @@ class Cohort:
             *((f"{name} scores", f"{len(s.patient):,}") for name, s in self.score_records.items()),
             ("days", "calendar dates: a limited data set" if dated else "day offsets"),
             ("problems", "\n".join(told) or "none"),
-            *([("what a code means", "ketaoutcomes explain CODE")] if told else []),
+            *([("what a code means", "plan.explain(code), or: ketaoutcomes explain CODE")] if told else []),
         ]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""A study's verbs for a paper: Table 1."""
+"""A study's verbs for a paper: Table 1, and whose scores are missing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ketaoutcomes import table_one
+from ketaoutcomes.derived import BAND
+from ketaoutcomes.missingness import missingness
 from ketaoutcomes.results import as_tuple
 from ketaoutcomes.tallies import KEYS, Header, Part, Tally, make
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ketaoutcomes.cohort import Cohort
     from ketaoutcomes.patients import Setting
     from ketaoutcomes.plan import Plan
@@ -27,8 +31,22 @@ class Studied(Protocol):
     @property
     def as_of(self) -> str: ...
 
+    @property
+    def has_sites(self) -> bool: ...
+
     def table1_tally(self, *, by: Names = ..., variables: Names = ...) -> Tally:
         """The counts of a Table 1."""
+
+    def tally(
+        self,
+        *,
+        by: Names = ...,
+        at: Names = ...,
+        criteria: Names = ...,
+        kind: Names = ...,
+        tables: Sequence[str] = ...,
+    ) -> Tally:
+        """The counts of this study."""
 
 
 class TableVerbs:
@@ -49,6 +67,38 @@ class TableVerbs:
         ['female', 'male']
         """
         return table_one.table1(self.table1_tally(by=by, variables=variables), self.plan)
+
+    def missingness(
+        self: Studied, *, by: Names = None, at: str = "end", criteria: Names = None
+    ) -> pd.DataFrame:
+        """Whose score is missing at a point, by what was known before: baseline severity, covariates, site.
+
+        One block per variable of `by` (default: severity at baseline and every covariate on record), for the
+        first criterion of each instrument unless `criteria` names others: how many were due, scored and
+        missing, how the missing stood at their last score, and `smd`, how unlike the scored they are. Scores
+        missing evenly are no proof that they are missing at random. Columns as `missingness.COLUMNS`.
+
+        >>> import ketaoutcomes as ko
+        >>> study = ko.Study(ko.load_sample())
+        >>> table = study.missingness(by="phq9_baseline_band", criteria="phq9_response50")
+        >>> table["level"].tolist()
+        ['moderate', 'moderately severe', 'severe']
+        """
+        definitions = self.plan.definitions
+        first = {definitions.criterion(name).instrument: name for name in self.plan.criteria.primary[::-1]}
+        bands = [f"{name}{BAND}" for name in self.plan.instruments if definitions.instrument(name).bands]
+        own = dict.fromkeys(table_one.covariates(self.cohort.people, ()))
+        own |= {"site": None} if self.has_sites else {}
+        variables = as_tuple(by) if by else (*bands, *own)
+        named = criteria or tuple(first[name] for name in self.plan.instruments if name in first)
+        return missingness(
+            [
+                self.tally(by=variable, at=at, criteria=named, kind="current", tables=("points",))
+                for variable in variables
+            ],
+            self.plan,
+            at=at,
+        )
 
     def table1_tally(self: Studied, *, by: Names = None, variables: Names = None) -> Tally:
         """The counts of a Table 1; those of other patients under the same plan add to them."""

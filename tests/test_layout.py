@@ -59,6 +59,7 @@ ORDER = [
     "control_results",
     "safety_results",
     "table_one",
+    "missingness",
     "sensitivity",
     "durability",
     "figures",
