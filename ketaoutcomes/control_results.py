@@ -286,13 +286,14 @@ class Funnel:
     low95, high95, low998, high998 (exact binomial, or wider where `limits` says over_dispersed), beyond
     ("", "95", "99.8"), detect_low, detect_high (true rates that such a site would show beyond 95 % with 80 %
     probability), limits, phi, tau, sites, reason. `curve`: criterion, n, low95, high95, low998, high998, for
-    drawing.
+    drawing. `left_out`: by criterion and point, how many people of no known site are in neither; NaN: hidden.
     """
 
     table: pd.DataFrame
     curve: pd.DataFrame
     by: str
     as_of: str
+    left_out: dict[tuple[str, str], float]
 
     @property
     def sentence(self) -> str:
@@ -308,9 +309,15 @@ class Funnel:
             said.append(
                 f"{name}, {point}: {one['sites']} of {len(rows)} have a rate; {limits}; "
                 f"{int((rows['beyond'] != '').sum())} beyond 95 %, where chance alone puts about "
-                f"{0.05 * one['sites']:.1f}."
+                f"{0.05 * one['sites']:.1f}{self._without(str(name), str(point))}."
             )
         return " ".join([*said, NO_VERDICT])
+
+    def _without(self, criterion: str, point: str) -> str:
+        """How many are in the overall rate and not here, in words; nothing where there are none."""
+        people = self.left_out.get((criterion, point), 0.0)
+        many = "" if people != people else f"{people:.0f} "
+        return f"; {many}people of no known {self.by} are left out" if people else ""
 
     def __repr__(self) -> str:
         return f"By {self.by}, as of {self.as_of}\n{self.table.to_string(index=False)}\n{self.sentence}"
@@ -332,7 +339,8 @@ def funnel(
 ) -> Funnel:
     """Every site's rate against limits for its size, about the common rate of those shown or a target.
 
-    People of no known site are left out. A session needs one protocol's Tally: choose at="end" or a week.
+    People of no known site are left out, and the sentence says how many. A session needs one protocol's
+    Tally: choose at="end" or a week.
 
     Raises ValueError where the Tally is not grouped by that column alone.
     """
@@ -341,7 +349,8 @@ def funnel(
             f"a funnel needs a Tally grouped by {by!r} alone; write study.tally(by={by!r}, at=...)"
         )
     table = rates(tally, at=at, criteria=criteria, kind=kind, analysis=analysis)
-    table = table[~table[by].isin([BLANK_LABEL, NO_COURSE])]
+    unknown = table[by].isin([BLANK_LABEL, NO_COURSE])
+    table, without = table[~unknown], table[unknown]
     rows, curves = [], []
     for (criterion, point), part in table.groupby(["criterion", "point"], sort=False):
         found, curve = _funnel_of(part.sort_values(by, kind="stable"), target)
@@ -358,7 +367,16 @@ def funnel(
         curve=_joined(curves, limits),
         by=by,
         as_of=tally.header.as_of,
+        left_out=_people_of(without),
     )
+
+
+def _people_of(table: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """How many people are in the denominators, by criterion and point; NaN where that is hidden."""
+    groups = table.groupby(["criterion", "point"], sort=False)["n"]
+    return {
+        (str(criterion), str(point)): float(n.to_numpy(np.float64).sum()) for (criterion, point), n in groups
+    }
 
 
 def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

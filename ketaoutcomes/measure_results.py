@@ -108,15 +108,16 @@ def _finished(
         rate=rate,
         low=low,
         high=high,
-        reason=_reasons(n, met, count(["not_due"])),
+        reason=_reasons(n, met, count(["not_due"]), count(reasons)),
         not_judged=", ".join(part for part in asked["parts"] if part not in asked["judged"]),
     )
 
 
-def _reasons(n: Array, met: Array, not_due: Array) -> Array:
+def _reasons(n: Array, met: Array, not_due: Array, excluded: Array) -> Array:
     """Why there is no rate; blank where there is one."""
     reason = np.full(len(n), "", dtype=object)
     reason[np.isnan(n) | np.isnan(met)] = "hidden"
-    reason[(n == 0) & ~(not_due > 0)] = "nobody_entered"
+    reason[n == 0] = "nobody_entered"
+    reason[(n == 0) & (excluded > 0)] = "all_excluded"
     reason[(n == 0) & (not_due > 0)] = "nobody_due"
     return reason

@@ -440,7 +440,9 @@ def _read(tally: Tally, clock: str, competing: str) -> Moves:
         length = 1 + protocols.map(visits).fillna(0).to_numpy(dtype=np.int64)
     else:
         length = np.full(len(groups), int(plan["points"]["curve_days"]) + 1)
-    many = int(length.max()) if len(length) else 1
+    # Where nobody started the table is empty, and the days asked for are no mistake.
+    longest = max(visits.values(), default=0) if clock == "session" else int(plan["points"]["curve_days"])
+    many = int(length.max()) if len(length) else 1 + longest
     count = Counter(groups, keys, many)
     began = rows[rows["from"] == ""]
     inside = ("treated", "unlimited") if clock == "first_dose" else ("at_risk",)

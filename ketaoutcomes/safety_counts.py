@@ -1,10 +1,10 @@
 """Side effects and worsening to counts: what happened after doses, of everyone dosed, and who got worse.
 
 Everything stands in a Tally's `points` and `values`, so it adds over any split by patient. Side effects are
-counted of first courses, eligible or not, under instrument `safety`: by session given, of courses that are
-due, and (kind `ever`, axis `course`) once per person, of everybody dosed. A session or person without a
-record of an event is `missing`: never "no". Worsening and the safety item are counted of headline courses
-that are due, on axis `course`.
+counted of everybody whose treatment was seen from its start, eligible or not, under instrument `safety`: by
+session given, of first courses that are due, and (kind `ever`, axis `course`) once per person, at any session
+of any course. A session or person without a record of an event is `missing`: never "no". Worsening and the
+safety item are counted of headline courses that are due, on axis `course`.
 """
 
 from __future__ import annotations
@@ -97,22 +97,23 @@ def _by_session(
 
 
 def _per_person(p: Patients, groups: Grouping, rows: Array, seen: Array) -> list[Counted]:
-    """Whether each event was recorded at any session of the first course, boosters included."""
+    """Whether each event was recorded at any session of each person: boosters and later courses included.
+
+    An event is not left out because treatment had paused before it. A person stands in the group of the
+    first course.
+    """
     c, days = p.courses, p.block.days
-    mine = np.zeros(len(c), dtype=bool)
-    mine[rows] = True
-    of = np.repeat(np.arange(len(c)), c.stop - c.start)
-    dosed = np.arange(len(of)) if not len(c) else _positions(c.start, c.stop)
-    own = mine[of]
-    of, dosed = of[own], dosed[own]
+    last = np.searchsorted(c.patient, c.patient[rows], side="right") - 1
+    of = np.repeat(np.arange(len(rows)), c.stop[last] - c.start[rows])
+    dosed = _positions(c.start[rows], c.stop[last])
     at = _record_of(p, days.patient[dosed], days.day[dosed])
     parts = []
     for event, happening in zip(events(), seen, strict=True):
-        ever = np.full(len(c), BLANK, dtype=np.int64)
+        ever = np.full(len(rows), BLANK, dtype=np.int64)
         np.maximum.at(ever, of, np.append(happening, BLANK)[at].astype(np.int64))
         keys = {
             "instrument": SAFETY, "criterion": event.name, "kind": "ever", "axis": COURSE, "point": "any",
-            "state": (ever[rows] + 1, STATES),
+            "state": (ever + 1, STATES),
         }  # fmt: skip
         parts.append(tabulate("points", groups, groups.of_course[rows], keys))
     return parts

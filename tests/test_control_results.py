@@ -196,6 +196,8 @@ def test_a_funnel_stands_by_name_about_the_common_rate():
     assert set(shown["limits"]) == {"exact"}  # one outlier is drawn in, and is no over-dispersion
     assert "no verdict" in found.sentence
     assert "12 of 12" in found.sentence
+    assert "5 people of no known site are left out" in found.sentence
+    assert "left out" not in control_results.funnel(counted(SITES, by=("site",), axis="end")).sentence
 
 
 def test_sites_that_differ_beyond_chance_get_wider_limits():

@@ -631,6 +631,16 @@ def test_groups_and_periods_are_laid_out_even_where_nobody_entered():
     assert table.loc[table["period"] == "2019", "reason"].tolist() == ["nobody_entered"] * 2
 
 
+def test_where_all_who_entered_are_excluded_the_reason_says_so():
+    events = [*visit(), (INDEX, "diagnosis", "F31.9")]
+    (row,) = (
+        ko.Study(cohort([(INDEX, 15)], events), as_of="2025-12-31")
+        .measure("cms159", period="2025")
+        .to_dict("records")
+    )
+    assert (row["population"], row["excluded"], row["n"], row["reason"]) == (1, 1, 0, "all_excluded")
+
+
 # --- definitions ------------------------------------------------------------------------------------------
 
 

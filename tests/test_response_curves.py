@@ -220,6 +220,15 @@ def test_nobody_responds():
     assert row[["restricted_mean", "restricted_se"]].tolist() == [10, 0]
 
 
+@pytest.mark.parametrize(("clock", "days"), [("first_dose", [0, 28, 365]), ("session", [1, 6])])
+def test_where_nobody_starts_days_may_be_asked_for_and_the_curve_is_empty(clock, days):
+    study = cohort(("0 3 6 9", "0:4 5:2", 50))  # below the gate
+    assert study.curve(CRITERION, clock=clock, days=days).empty
+    assert study.curve_summary(CRITERION, clock=clock).empty
+    with pytest.raises(ValueError, match="must lie between"):
+        study.curve(CRITERION, clock=clock, days=[400])
+
+
 def test_a_mean_beyond_what_is_known_is_not_given():
     row = cohort(("0 3 6 9", "0:20 5:15", 12)).curve_summary(CRITERION, until=30).iloc[0]
     assert np.isnan(row["restricted_mean"])

@@ -108,6 +108,23 @@ def test_boosters_count_for_the_person_and_are_no_session_of_the_induction() -> 
     assert told(table, "nausea", axis="course")["count"] == 1
 
 
+def test_an_event_in_a_later_course_is_not_left_out() -> None:
+    later = [
+        {"patient": "a", "day": day, **BASE, "serious_event": said}
+        for day, said in ((200, "no"), (203, "yes"))
+    ]
+    beyond = {"patient": "a", "day": 401, **BASE, "nausea": "yes"}  # after the last day on record
+    rows = [*sessions("a", {"serious_event": "no", "nausea": "no"}), *later, beyond]
+    rows += [*sessions("b", {"serious_event": "no"}), *sessions("c", {})]
+    study = study_of(rows)
+    assert list(study.courses["patient"]) == ["a", "a", "b", "c"]
+    row = told(study.safety(), "serious_event", axis="course")
+    assert [row[k] for k in ("of", "n", "not_recorded", "count")] == [3, 2, 1, 1]
+    assert told(study.safety(), "nausea", axis="course")["count"] == 0
+    first = told(study.safety(), "serious_event", axis="session", point="1")
+    assert [first[k] for k in ("of", "n", "count")] == [3, 2, 0]  # sessions are those of first courses
+
+
 def test_cadss_is_a_mean_and_minutes_a_median() -> None:
     seen = (("a", 10, 120), ("b", 20, 130), ("c", 60, 300), ("d", None, 120))
     rows = [
@@ -281,7 +298,7 @@ def slow_counts() -> Counter[tuple[str, ...]]:
     found: Counter[tuple[str, ...]] = Counter()
     for patient, own in doses.sort_values("date").groupby("patient"):
         course = courses.loc[patient]
-        records = own.to_dict("records")[: course["sessions"]]
+        records = own.to_dict("records")
         by_visits = course["protocol"] != "home"
         due = by_visits and start[patient] + pd.Timedelta(int(course["due_day"]), "D") <= as_of
         for event in events():
