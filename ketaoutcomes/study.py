@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    from ketaoutcomes.plots import Plots
+
 
 class Study(
     ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs, SensitivityVerbs, TableVerbs, SafetyVerbs
@@ -92,6 +94,13 @@ class Study(
     def _repr_html_(self) -> str:
         own = [("cohort", repr(self.cohort)), ("as of", self.as_of), ("plan", repr(self.plan))]
         return facts(own, "Study")
+
+    @cached_property
+    def plot(self) -> Plots:
+        """The study's figures: `study.plot.rates(at="session")` draws the table `study.rates` gives."""
+        from ketaoutcomes.plots import Plots
+
+        return Plots(self)
 
     # The tables, patient by patient.
 

@@ -8,20 +8,26 @@ greyscale printer. matplotlib is loaded when the first chart is drawn.
 
 from __future__ import annotations
 
-from ketaoutcomes.figures.accounting import flow, measured
+from ketaoutcomes.figures.accounting import completeness, flow, measured
 from ketaoutcomes.figures.benchmarks import benchmark
 from ketaoutcomes.figures.control_charts import control, funnel
-from ketaoutcomes.figures.courses import dose_timeline, swimmer
+from ketaoutcomes.figures.courses import dose_timeline, swimmer, waterfall
 from ketaoutcomes.figures.curves import curve, durability
+from ketaoutcomes.figures.designs import design
 from ketaoutcomes.figures.good_time import from_reached, partition, state_occupation
 from ketaoutcomes.figures.safety import side_effects
 from ketaoutcomes.figures.sensitivity import forest
 from ketaoutcomes.figures.sessions import panels, rates, retention, trajectory
+from ketaoutcomes.figures.severity import band_flow, bands
 
 __all__ = [
+    "band_flow",
+    "bands",
     "benchmark",
+    "completeness",
     "control",
     "curve",
+    "design",
     "dose_timeline",
     "durability",
     "flow",
@@ -37,4 +43,5 @@ __all__ = [
     "state_occupation",
     "swimmer",
     "trajectory",
+    "waterfall",
 ]

@@ -6,7 +6,7 @@ of 4.5 : 1 on white.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +33,9 @@ _NOT_KEYS = frozenset({
     "axis", "point", "due", "given", "assessed", "met", "n", "of", "rate", "low", "high", "reason", "session",
     "planned_day", "median_day", "reached", "median_days", "mean", "sd", "step", "unit", "people",
 })  # fmt: skip
+
+
+Size = tuple[float, float]
 
 
 class Style(NamedTuple):
@@ -242,3 +245,29 @@ def under(ax: Axes, words: str, *, rows: int) -> None:
         words, (0.5, 0), xycoords="axes fraction", xytext=(0, -8 - 13 * rows), textcoords="offset points",
         ha="center", va="top", fontsize=SMALL, color=QUIET, parse_math=False,
     )  # fmt: skip
+
+
+def name_column(ax: Axes, ends: Sequence[tuple[str, float]], *, apart: float = 0.055) -> None:
+    """Names beside a chart whose height is 1, each at its height, moved apart where two are close."""
+    taken = -1.0
+    for name, height in sorted(ends, key=lambda end: end[1]):
+        taken = max(height, taken + apart)
+        write(ax, 1.0, taken, name, INK, va="center", pad=4, xycoords=ax.get_yaxis_transform())
+
+
+def multiples(groups: Sequence[tuple[str, Any]], draw: Callable[[Any, Axes], Any], size: Size) -> list[Axes]:
+    """A chart for each named group, two in a row, each with its name as title; `size` in inches of one."""
+    from matplotlib import pyplot as plt
+
+    down, across = -(-len(groups) // 2), min(len(groups), 2)
+    whole = (size[0] * across, size[1] * down)
+    figure, grid = plt.subplots(down, across, figsize=whole, layout="constrained", squeeze=False)
+    found = []
+    for ax, (name, rows) in zip(grid.flat, groups, strict=False):
+        draw(rows, ax)
+        if name:
+            ax.set_title(name, loc="left", fontsize=SMALL + 1, color=INK, parse_math=False)
+        found.append(ax)
+    for ax in grid.flat[len(groups) :]:
+        figure.delaxes(ax)
+    return found

@@ -6,7 +6,7 @@ say so, they carry no codes, and they belong in a notebook.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +14,14 @@ import numpy as np
 from ketaoutcomes.figures.axes import (
     INK,
     LETTER,
+    NO_NAMES,
     QUIET,
     SMALL,
     STYLES,
     as_text,
     blank_axes,
     readable,
+    require_one,
     require_rows,
     sized,
     title,
@@ -38,6 +40,8 @@ MOST_LANES = 60
 """More lanes than this in one chart are too thin to read; `swimmer` refuses and says so."""
 
 _FAINT = "#b9c0c6"
+_PALE = "#b5cfdf"
+_MANY = 100  # more bars than this stand without gaps
 _FLOOR = 0.32  # of a lane's height, below its middle: where doses and scores stand
 
 
@@ -152,6 +156,64 @@ def dose_timeline(
     under(below, "days since the first dose", rows=1)
     title(ax, f"Doses and scores of one course ({ROW_LEVEL})", pad=22)
     return ax
+
+
+def waterfall(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
+    """A bar per course from its baseline: how far the score fell or rose. Row-level, notebooks only.
+
+    `table` is a `figure_tables.changes` table of one criterion. Bars stand in the table's order, filled where
+    the criterion is met and pale where not; a dashed line marks the change from which on it is, where the
+    criterion looks at change. Courses without a score have no bar: how many they are is written.
+
+    Raises `ValueError` for an empty table, several criteria, or a table in which nobody was scored.
+
+    >>> import pandas as pd
+    >>> ax = waterfall(pd.DataFrame({"criterion": ["phq9_response50"] * 3, "unit": ["percent"] * 3,
+    ...     "state": ["not_met", "met", "missing"], "change": [2.0, -10.0, None],
+    ...     "percent": [10.0, -60.0, None], "threshold": [-50.0] * 3}))
+    >>> [float(bar.get_height()) for bar in ax.patches]
+    [10.0, -60.0]
+    """
+    require_rows(table)
+    criterion, unit = require_one(table, "criterion"), require_one(table, "unit")
+    value = "percent" if unit == "percent" else "change"
+    scored = table[table[value].notna()]
+    require_rows(scored)
+    ax = blank_axes(ax)
+    heights = scored[value].to_numpy(dtype=float)
+    met = (scored["state"] == "met").to_numpy()
+    colours = np.where(met, STYLES[0].colour, _PALE)
+    wide = 1.0 if len(scored) > _MANY else 0.85
+    ax.bar(np.arange(len(scored)), heights, width=wide, color=list(colours), linewidth=0)
+    ax.axhline(0, color=INK, linewidth=1)
+    threshold = float(table["threshold"].iloc[0])
+    if is_number(threshold):
+        sign = f"{threshold:g}".replace("-", "\N{MINUS SIGN}")
+        told = f"{sign} %" if value == "percent" else sign
+        ax.axhline(threshold, color=INK, linewidth=1, linestyle="--")
+        write(ax, 1.0, threshold, told, INK, va="center", pad=4, xycoords=ax.get_yaxis_transform())
+    ax.set_xlim(-0.6, len(scored) - 0.4)
+    ax.set_xticks([])
+    ax.spines["bottom"].set_visible(False)
+    name = names.get(criterion, readable(criterion))
+    swatches = [(STYLES[0].colour, f"{name}: {int(met.sum()):,} of {len(scored):,} scored"),
+                (_PALE, f"not met: {int((~met).sum()):,}")]  # fmt: skip
+    _swatches(ax, swatches, f"not scored, no bar: {len(table) - len(scored):,} of {len(table):,} due")
+    axis = "change from baseline, %" if value == "percent" else "change from baseline, points"
+    write(ax, 0.0, 1.0, axis, QUIET, va="bottom", pad=0, drop=-3, xycoords="axes fraction")
+    title(ax, f"Change, course by course ({ROW_LEVEL})", pad=20)
+    return ax
+
+
+def _swatches(ax: Axes, named: list[tuple[str, str]], note: str) -> None:
+    """What the fills mean and who has no bar, in the corner over the falls, which is empty."""
+    for row, (colour, words) in enumerate(named):
+        ax.plot(
+            [0.42], [0.94 - 0.075 * row], marker="s", markersize=9, color=colour, linestyle="none",
+            transform=ax.transAxes,
+        )  # fmt: skip
+        write(ax, 0.435, 0.94 - 0.075 * row, words, INK, va="center", pad=3, xycoords="axes fraction")
+    write(ax, 0.435, 0.94 - 0.075 * len(named), note, QUIET, va="center", pad=3, xycoords="axes fraction")
 
 
 def _stretch(ax: Axes, lane: int, state: str, begin: float, end: float) -> None:

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ketaoutcomes.figures.axes import (
-    INK,
     NO_NAMES,
-    SMALL,
+    QUIET,
     blank_axes,
     draw_curve,
     draw_line,
     keys_of,
     last_known,
     lines_of,
+    multiples,
     name_lines,
     percent_axis,
     places_of,
@@ -27,6 +27,7 @@ from ketaoutcomes.figures.axes import (
     require_one,
     require_rows,
     say_hidden,
+    title,
     write,
     write_below,
 )
@@ -90,24 +91,14 @@ def panels(table: pd.DataFrame, *, names: Mapping[str, str] = NO_NAMES) -> list[
     >>> [ax.get_title(loc="left") for ax in panels(pd.DataFrame([row | {"site": "B"}, row | {"site": "A"}]))]
     ['B', 'A']
     """
-    from matplotlib import pyplot as plt
 
     require_rows(table)
     keys = [key for key in keys_of(table) if key not in {"criterion", "kind", "analysis"}]
     groups = list(table.groupby(keys, sort=False, dropna=False)) if keys else [((), table)]
-    down = -(-len(groups) // 2)
-    across = min(len(groups), 2)
-    size = (5.6 * across, 3.4 * down)
-    figure, grid = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
-    found = []
-    for ax, (key, rows) in zip(grid.flat, groups, strict=False):
-        rates(rows, ax=ax, names=names)
-        title = ", ".join(names.get(str(part), readable(str(part))) for part in key)
-        ax.set_title(title, loc="left", fontsize=SMALL + 1, color=INK, parse_math=False)
-        found.append(ax)
-    for ax in grid.flat[len(groups) :]:
-        figure.delaxes(ax)
-    return found
+    named = [
+        (", ".join(names.get(str(part), readable(str(part))) for part in key), rows) for key, rows in groups
+    ]
+    return multiples(named, lambda rows, ax: rates(rows, ax=ax, names=names), (5.6, 3.4))
 
 
 def retention(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
@@ -141,10 +132,19 @@ def retention(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str
     return ax
 
 
-def trajectory(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
-    """Mean score at each point among those scored, with a bar of one standard deviation either side.
+def trajectory(
+    table: pd.DataFrame,
+    *,
+    lines: pd.DataFrame | None = None,
+    ax: Axes | None = None,
+    names: Mapping[str, str] = NO_NAMES,
+) -> Axes:
+    """Mean score at each point among those scored, with a bar either side: the interval, or one SD.
 
     `table` is a `results.trajectory` table of one axis; rows of the axis `baseline` stand at its beginning.
+    The bars are its `low` and `high` where it has them (`figure_tables.mean_interval`), else one standard
+    deviation either side of the mean. `lines`, a `figure_tables.lines` table of the same axis, adds each
+    course as a thin line, and makes the chart row-level: not to be shared.
 
     >>> import pandas as pd
     >>> ax = trajectory(pd.DataFrame({"instrument": ["phq9"] * 2, "axis": ["baseline", "week"],
@@ -159,17 +159,35 @@ def trajectory(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[st
     places = dict(zip(points, places_of(axis, points), strict=True))
     ax = blank_axes(ax)
     ends = []
-    for style, shift, name, rows in lines_of(table, names, list(places.values())):
+    drawn = table.assign(low=table["mean"] - table["sd"], high=table["mean"] + table["sd"])
+    drawn = table if {"low", "high"} <= set(table) else drawn
+    for style, shift, name, rows in lines_of(drawn, names, list(places.values())):
         at = [places[str(point)] + shift for point in rows["point"]]
-        ax.errorbar(
-            at, rows["mean"], yerr=rows["sd"], fmt="none", ecolor=style.colour, elinewidth=1.1, clip_on=False
-        )
+        ax.vlines(at, rows["low"], rows["high"], color=style.colour, linewidth=1.6, clip_on=False, zorder=4)
         draw_curve(ax, style, at, rows["mean"])
         ends.append((name, style.colour, last_known(rows["mean"])))
+    if lines is not None:
+        _draw_each(ax, lines, places)
+        title(ax, "Mean score and each course (row-level: do not share)", pad=10)
     ax.set_ylim(bottom=0)
+    ax.locator_params(axis="y", integer=True)
     point_axis(ax, axis, places, table, {"n": "scored"})
-    name_lines(ax, ends, gap=1.5)
+    name_lines(ax, ends, gap=0.06 * (ax.get_ylim()[1] - ax.get_ylim()[0]))
     return ax
+
+
+def _draw_each(ax: Axes, lines: pd.DataFrame, places: Mapping[str, float]) -> None:
+    """A thin line per course, under the mean: one path, broken between two courses."""
+    import numpy as np
+
+    own = lines[lines["point"].astype(str).isin(places)]
+    own = own.assign(at=own["point"].astype(str).map(dict(places)))
+    own = own.sort_values(["patient", "course", "at"], kind="stable")
+    code = own.groupby(["patient", "course"], sort=False).ngroup().to_numpy()
+    breaks = np.flatnonzero(np.diff(code)) + 1
+    at, score = (np.insert(own[name].to_numpy(dtype=float), breaks, np.nan) for name in ("at", "score"))
+    thin = min(1.0, 30 / max(len(breaks) + 1, 1))
+    ax.plot(at, score, color=QUIET, linewidth=0.6, alpha=max(0.13, 0.7 * thin), zorder=1)
 
 
 def _analyses(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
