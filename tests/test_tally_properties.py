@@ -28,7 +28,7 @@ AXES = ("session", "week", "end")
 MIDDLE = random_cohorts.EPOCH + 260  # an as-of day in the middle of the random cohorts' dates
 
 any_seed = st.integers(0, 10**6)
-few = settings(max_examples=8, deadline=None, derandomize=True, database=None)
+few = settings(max_examples=5, deadline=None, derandomize=True, database=None)
 
 
 def study(rows: Rows, as_of: int | None = None, plan: Settings | None = None, long: bool = False) -> ko.Study:

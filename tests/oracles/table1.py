@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import tableone
 
 
 def people() -> pd.DataFrame:
@@ -30,6 +29,8 @@ def people() -> pd.DataFrame:
 
 def main() -> None:
     """Ask tableone and write down what it says."""
+    import tableone
+
     frame = people()
     table = tableone.TableOne(
         frame, columns=["sex", "band", "phq9"], categorical=["sex", "band"], groupby="group", smd=True,
@@ -52,4 +53,5 @@ def main() -> None:
     Path(__file__).with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
