@@ -63,7 +63,7 @@ class TableVerbs:
         not there.
 
         >>> import ketaoutcomes as ko
-        >>> ko.Study(ko.load_sample()).table1(variables="sex").table["level"].tolist()[1:]
+        >>> ko.Study(ko.load_sample()).table1(variables="sex").table["level"].tolist()[1:3]
         ['female', 'male']
         """
         return table_one.table1(self.table1_tally(by=by, variables=variables), self.plan)
