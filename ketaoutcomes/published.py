@@ -93,6 +93,7 @@ def _counted(study: Study) -> dict[str, Tally]:
     }
     if study.has_sites:
         tallies["by_site"] = study.tally(by="site", at="end", kind="current", tables=tables)
+    tallies["safety"] = study.tally(at="end", tables=("safety",))
     if study.as_of != "none":
         tallies["good_time"] = study.tally(at="end", tables=("good_time",))
         if study.has_sites:

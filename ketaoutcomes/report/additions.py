@@ -32,7 +32,9 @@ PLACES: Mapping[str, tuple[str, str]] = {
 _COUNTS = frozenset(
     {"n", "of", "met", "due", "assessed", "people", "count", "not_recorded", "charts", "at_risk"}
 )
-_SHARES = frozenset({"rate", "low", "high", "share"})
+_SHARES = frozenset({"rate", "low", "high", "share", "value"})
+_FIRST = ("measure", "series")  # what a row is about leads it
+_CODES = frozenset({"measure", "statistic", "state", "account"})
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def plain(described: Described) -> Plain:
     """
     table = described.table
     kept = [str(name) for name in table.columns if str(name) != "reason" and _says(table[name])]
+    kept = sorted(kept, key=lambda name: name not in _FIRST)
     heads = tuple((name.replace("_", " "), _is_text(table[name])) for name in kept)
     reasons = table["reason"].astype(str) if "reason" in table else None
     rows = []
@@ -82,7 +85,10 @@ def plain(described: Described) -> Plain:
 
 
 def _says(column: pd.Series[Any]) -> bool:
-    return bool(column.notna().any()) and not (_is_text(column) and not column.astype(str).str.strip().any())
+    if not column.notna().any():
+        return False
+    said = column.astype(str).str.strip() if _is_text(column) else column
+    return not _is_text(column) or (bool(said.any()) and (said.nunique() > 1 or len(said) == 1))
 
 
 def _is_text(column: pd.Series[Any]) -> bool:
@@ -97,4 +103,7 @@ def _cell(name: str, value: Any, hidden: bool) -> str:
         if name in _SHARES and 0 <= number <= 1:
             return share(number)
         return count(number) if number.is_integer() else decimal(number)
-    return NONE if value is None or value != value else label(value, 160) if str(value) else ""
+    if value is None or value != value:
+        return NONE
+    text = str(value).replace("_", " ") if name in _CODES else str(value)
+    return label(text, 160) if text else ""

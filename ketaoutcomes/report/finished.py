@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ketaoutcomes import control_results, results
 from ketaoutcomes.report.periods import changes, period_rates
+from ketaoutcomes.safety_results import safety
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def finish(tallies: Mapping[str, Tally]) -> dict[str, Described]:
     """
     from ketaoutcomes.report.good_time import good_time_tables
 
-    plain = [tally for tally in tallies.values() if not tally.header.basis]
+    plain = [tally for name, tally in tallies.items() if not tally.header.basis and name != "safety"]
     everyone = next((tally for tally in plain if not tally.header.by), None)
     if everyone is None:
         raise ValueError("a report needs a Tally of everyone together (by=())")
@@ -67,6 +68,11 @@ def finish(tallies: Mapping[str, Tally]) -> dict[str, Described]:
         elif tally.header.by == ("site",):
             tables += _sites(tally)
     tables += _over_time(everyone)
+    if "safety" in tallies:
+        says = "Of those asked about: who had it on record, who had not, and of whom it is not recorded."
+        tables.append(
+            Described("safety", "What was recorded, each person once", says, safety(tallies["safety"]))
+        )
     tables += [_measured(everyone), _trajectory(everyone), _flow(everyone), *good_time_tables(tallies)]
     return {one.name: one for one in tables if len(one.table) or one.name == "changes"}
 
