@@ -72,6 +72,7 @@ def test_states_without_response_are_told_together_and_rare_responses_with_other
     ("clock", "moves"),
     [
         ("reached", [(0, "", "at_risk", 50), (3, "at_risk", "lapsed", 30)]),
+        ("session", [(0, "", "at_risk", 50), (3, "at_risk", "responded", 30)]),
         ("delayed", [(4, "", "at_risk", 50), (9, "at_risk", "met", 30)]),
         ("first_dose", [(4, "", "at_risk", 50), (9, "at_risk", "met", 30)]),  # not everyone enters on day 0
         ("first_dose", [(0, "", "at_risk", 50), (3, "at_risk", "met", 30), (5, "met", "at_risk", 12)]),

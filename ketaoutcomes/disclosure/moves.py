@@ -7,8 +7,8 @@ are moved to the first day on which more than the threshold have gathered *and* 
 computed beside everything else that is shown; the count ends where the threshold or fewer remain at risk.
 Whoever is still waiting to be told then stands with those who have not left.
 
-Families whose states cannot be joined in this way (entry on later days, states that are left and entered
-again) and families by group are not told.
+Families on another clock than days since the first dose, those whose states cannot be joined in this way (entry
+on later days, states that are left and entered again) and families by group are not told.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ OF_GOOD_TIME: Final = ("adequate", "dipped", "titrating", "lapsed", "unjudged")
 OPEN: Final = (OF_GOOD_TIME, ("at_risk",))
 """States of those who have not left, family by family."""
 
-TOLD_CLOCKS: Final = ("first_dose", "session", "response")
+TOLD_CLOCKS: Final = ("first_dose",)
+"""Clocks whose numbers were worked out beside the rest of a report; families on others are hidden."""
+
 # Ways to respond, from fine to coarse: the first level at which no way holds only a few is taken.
 RESPONSES: Final = ("responded_before", "responded_after", "responded_unjudged")
 WAYS: Final = (
