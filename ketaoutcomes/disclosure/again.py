@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketaoutcomes.disclosure.choose import Web
-from ketaoutcomes.disclosure.facts import MONTH, SCHEDULED, Fact, Group, Margin
+from ketaoutcomes.disclosure.facts import SCHEDULED, Fact, Group, Margin
 from ketaoutcomes.disclosure.moves import small
 
 if TYPE_CHECKING:
@@ -83,7 +83,6 @@ class Books:
 
     of: Mapping[tuple[str, ...], Book]
     limit: int
-    alone: frozenset[tuple[tuple[str, ...], str]]  # months whose total stays as it was: grouping, instrument
 
     def tell(self, rows: Mapping[tuple[str, ...], Mapping[int, Array]]) -> bool:
         """Tell a unit's rows (by grouping and row, in which groups) if that gives nothing small away."""
@@ -148,7 +147,7 @@ class Books:
         for i, (other, of) in enumerate(b.margin.parents):
             at = b.web.totals[i, row]
             above = self.of.get(other.by)
-            if at < 0 or above is None or (b.margin.by, b.margin.facts[row].instrument) in self.alone:
+            if at < 0 or above is None:
                 continue
             if not (above.told[at][of] & (of >= 0))[groups].all():
                 return False
@@ -158,14 +157,15 @@ class Books:
         return True
 
     def _few_left(self, b: Book, above: Book, i: int, row: int, block: Array) -> bool:
-        """Whether few came in the groups of one total that are not told, of a fact or of one linked to it."""
+        """Whether few came, or few are, in the groups of one total that are not told, of this or a linked fact."""
         if b.told[row, block].all():
             return False
         p, at = b.margin.parents[i][1][block[0]], b.web.totals[i]
 
         def left(q: Any) -> Array:
             shown = block[b.told[q, block]]
-            return above.since[:, at[q], p] - b.since[:, q, shown].sum(axis=1)
+            came = above.since[:, at[q], p] - b.since[:, q, shown].sum(axis=1)
+            return np.append(came, above.now[at[q], p] - b.now[q, shown].sum())
 
         own = left(row)
         linked = [q for q in np.flatnonzero(b.web.pair[row]) if b.told[q, block].any()]
@@ -174,10 +174,9 @@ class Books:
 
     def _over_groups(self, b: Book, row: int) -> bool:
         """A total beside the sum of its groups as they were told on another day."""
-        fact = b.margin.facts[row]
         for child in self.of.values():
             for i, (other, of) in enumerate(child.margin.parents):
-                if other is not b.margin or (child.margin.by, fact.instrument) in self.alone:
+                if other is not b.margin:
                     continue
                 for at in np.flatnonzero(child.web.totals[i] == row):
                     summed = np.zeros((len(child.before), b.now.shape[1]))
@@ -186,17 +185,6 @@ class Books:
                     if self._small(b.now[row] - summed, b.told[row]):
                         return False
         return True
-
-
-def stuck_months(b: Book, last: Told, limit: int) -> set[str]:
-    """Instruments of which a month that was told has changed by a few."""
-    found = set()
-    for fact, row in b.margin.row.items():
-        known = last.get((b.margin.by, fact), {})
-        before = np.array([known.get(group, (np.nan, 0))[0] for group in b.margin.groups])
-        if MONTH in b.margin.by and small(b.now[row] - before, limit).any():
-            found.add(fact.instrument)
-    return found
 
 
 def unit_rows(

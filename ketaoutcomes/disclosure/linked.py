@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.disclosure.again import Book, Books, book, stuck_months, unit_rows
+from ketaoutcomes.disclosure.again import Book, Books, book, unit_rows
 from ketaoutcomes.disclosure.choose import ranked, web_of
-from ketaoutcomes.disclosure.facts import MONTH, DisclosureError, Fact, Group, Margin
+from ketaoutcomes.disclosure.facts import DisclosureError, Fact, Group, Margin
 from ketaoutcomes.disclosure.printed import Number, Unit, numbers, units
 from ketaoutcomes.disclosure.rewrite import ROUND_TO, rewrite, rounded
 from ketaoutcomes.tallies import KEYS, NOTED, Header, Tally, parse_tally, typed
@@ -214,19 +214,10 @@ class _Change:
 
     def tell(self, order: Sequence[str]) -> set[Unit]:
         """The units that are told as they are now."""
-        alone = {
-            (by, instrument)
-            for by, one in self.books.items()
-            for instrument in stuck_months(one, self.reports[-1], self.limit)
-        }
-        books = Books(self.books, self.limit, frozenset(alone))
+        books = Books(self.books, self.limit)
         told: set[Unit] = set()
         for unit in self._ordered(order):
-            # Months of which one has changed by a few are told without their total.
-            waits = unit.axis == "end" and any(
-                set(by) == {*unit.by, MONTH} and instrument == unit.instrument for by, instrument in alone
-            )
-            rows = None if waits else unit_rows(self.books, self.fresh[unit], self.last.get(unit, []))
+            rows = unit_rows(self.books, self.fresh[unit], self.last.get(unit, []))
             if rows is not None and books.tell(rows):
                 told.add(unit)
         return told

@@ -7,8 +7,9 @@ are moved to the first day on which more than the threshold have gathered *and* 
 computed beside everything else that is shown; the count ends where the threshold or fewer remain at risk.
 Whoever is still waiting to be told then stands with those who have not left.
 
-Families on another clock than days since the first dose, those whose states cannot be joined in this way (entry
-on later days, states that are left and entered again) and families by group are not told.
+Families on another clock than days since the first dose, those whose states cannot be joined in this way
+(entry on later days, states that are left and entered again) and families by group are not told; of the
+others one for each instrument.
 """
 
 from __future__ import annotations
@@ -261,35 +262,29 @@ def _finest(
     done: Sequence[Told],
     limit: int,
 ) -> Told:
-    own = [told for told in done if told.family.instrument == family.instrument]
+    if any(told.family.instrument == family.instrument and told.stop >= 0 for told in done):
+        return Told(family, -1)  # two nested criteria over time tell more than their pairs of days do
     levels = WAYS if set(family.ways) & set(RESPONSES) else ((),)
     for classes in levels:
         joined = family.joined(classes)
-        told = tell(joined, divided(joined), rest, own, limit)
+        told = tell(joined, divided(joined), rest, limit)
         if all(told.days.get(way) for way in joined.ways if responded(way)):
             return told
     return told
 
 
-def tell(
-    family: Family,
-    partitions: Sequence[Partition],
-    rest: Elsewhere | None,
-    beside: Sequence[Told],
-    limit: int,
-) -> Told:
+def tell(family: Family, partitions: Sequence[Partition], rest: Elsewhere | None, limit: int) -> Told:
     """The family with its exits on the first days on which they may be told; none of it where it may not.
 
     Args:
         family: with its ways joined as they are to be told.
         partitions: the same people divided otherwise, as published; made for the ways of this family.
         rest: other published numbers of the same people; None: there are none.
-        beside: families of the same instrument that are told already.
         limit: counts from 1 to this are small.
     """
     told = Told(family, family.stop(limit))
     told.days, told.counts = {way: [] for way in family.ways}, {way: [] for way in family.ways}
-    check = _Check(partitions, rest, beside, limit)
+    check = _Check(partitions, rest, limit)
     if not check.safe(told):
         return Told(family, -1)
     pending = dict.fromkeys(family.ways, 0)
@@ -313,14 +308,11 @@ def tell(
 class _Check:
     partitions: Sequence[Partition]
     rest: Elsewhere | None
-    beside: Sequence[Told]
     limit: int
 
     def safe(self, told: Told) -> bool:
         """Whether what is told of a family, alone and beside all else, leaves nothing small to compute."""
         if small(told.rest(), self.limit) or small(told.family.started, self.limit):
-            return False
-        if any(self._small_beside(told, other) for other in self.beside):
             return False
         if self.rest is not None and self._small_outside(told, self.rest):
             return False
@@ -356,20 +348,6 @@ class _Check:
                 found |= other.touched(way, told.last(way) + 1, last)
         return found
 
-    def _small_beside(self, told: Told, other: Told) -> bool:
-        """Two criteria or clocks of the same people: each may hold the other's, or exclude them."""
-        if other.stop < 0:
-            return False
-        total = max(told.family.started, other.family.started)
-        ways = (responded, lambda way: not responded(way))
-        own, theirs = ([_with_total(one, way) for way in ways] for one in (told, other))
-        for i, j in product(range(2), repeat=2):
-            apart = own[i][:, None] - theirs[j]
-            left = total - own[i][:, None] - theirs[j]
-            if (small(apart, self.limit).any() and i == j) or small(left, self.limit).any():
-                return True
-        return bool(small(told.rest() - other.rest(), self.limit))
-
     def _small_outside(self, told: Told, rest: Elsewhere) -> bool:
         """Differences with who is due, scored and has met in the rest of the report."""
         started = told.family.started
@@ -384,7 +362,3 @@ class _Check:
         for last, count in rest.met_by:
             found.append(met[days >= last][:, None] - count)
         return any(small(each, self.limit).any() for each in found)
-
-
-def _with_total(told: Told, ways: Callable[[str], bool]) -> Array:
-    return np.append(0, told.by_day(ways)[1])
