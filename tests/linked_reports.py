@@ -59,7 +59,7 @@ def reports() -> tuple[Scenario, ...]:
     )
 
 
-def cohort(rng: np.random.Generator) -> np.ndarray:
+def cohort(rng: np.random.Generator, *, may_be_late: bool = True) -> np.ndarray:
     """A random number of patients of each type: many or hardly any come between two reports."""
     types = [history for _, history in itertools.product("ABC", histories())]
     come, week, end = (np.array([history[i] for history in types]) for i in range(3))
@@ -67,7 +67,7 @@ def cohort(rng: np.random.Generator) -> np.ndarray:
     weights = rng.gamma(rng.choice([0.1, 0.5]), size=len(types)) + 1e-12
     for code in (come, week, end, come * 4 + end):
         weights *= rng.gamma(rng.choice([0.3, 1.0, 4.0]), size=code.max() + 1)[code]
-    weights *= np.where(late, rng.choice([0.0, 0.05, 1.0]), 1.0) + 1e-12
+    weights *= np.where(late, rng.choice([0.0, 0.05, 1.0]) * may_be_late, 1.0)
     people = int(rng.choice([100, 300, 1000, 3000]))
     return rng.multinomial(people, weights / weights.sum()).astype(np.float64)
 
