@@ -157,7 +157,7 @@ class Books:
         return True
 
     def _few_left(self, b: Book, above: Book, i: int, row: int, block: Array) -> bool:
-        """Whether few came, or few are, in the groups of a total that are not told, of this or a linked fact."""
+        """Whether few came, or are, in the groups of a total that are not told; also of linked facts."""
         if b.told[row, block].all():
             return False
         p, at = b.margin.parents[i][1][block[0]], b.web.totals[i]
