@@ -1,5 +1,13 @@
 """The documentation site: `sphinx-build -W docs docs/_build`; every warning is an error."""
 
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import gallery
+
 import ketaoutcomes
 
 project = "ketaoutcomes"
@@ -9,7 +17,7 @@ version = release = ketaoutcomes.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_gallery"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
@@ -25,3 +33,13 @@ html_theme = "furo"
 html_title = "ketaoutcomes"
 html_show_sphinx = False
 html_copy_source = False
+
+
+def draw_gallery(app: Any) -> None:
+    """Draw the pictures of the gallery from the sample."""
+    gallery.draw(Path(app.srcdir))
+
+
+def setup(app: Any) -> None:
+    """Draw the gallery before the pages are read."""
+    app.connect("builder-inited", draw_gallery)

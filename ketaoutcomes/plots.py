@@ -51,7 +51,8 @@ class Plots:
         table = self._study.rates(at=at, by=by, criteria=criteria, kind=kind, analysis=analysis)
         table = table[table["point"].astype(bool)]  # a protocol without sessions has none to draw
         keys = _before(table, "criterion")
-        words = {**self._titles, **self._criteria(alone=True), **self.names}
+        one = table.groupby(keys, dropna=False).ngroups == 1  # several have the instrument in their titles
+        words = {**self._titles, **self._criteria(alone=not one), **self.names}
         return self._each(table, keys, lambda own, at: figures.rates(own, ax=at, names=words), _SIZE, ax)
 
     def retention(self, *, by: Names = None, ax: Axes | None = None) -> Axes:
