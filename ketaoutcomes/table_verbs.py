@@ -1,4 +1,4 @@
-"""A study's verbs for a paper: Table 1, and whose scores are missing."""
+"""A study's verbs for a paper: Table 1, whose scores are missing, a checklist."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ketaoutcomes import table_one
+from ketaoutcomes.checklist import checklist, facts_of
 from ketaoutcomes.derived import BAND
 from ketaoutcomes.missingness import missingness
 from ketaoutcomes.results import as_tuple
@@ -33,6 +34,12 @@ class Studied(Protocol):
 
     @property
     def has_sites(self) -> bool: ...
+
+    def flow(self) -> pd.DataFrame:
+        """Everyone accounted for."""
+
+    def rates(self, *, at: str = ..., criteria: Names = ...) -> pd.DataFrame:
+        """Rates at each point of an axis."""
 
     def table1_tally(self, *, by: Names = ..., variables: Names = ...) -> Tally:
         """The counts of a Table 1."""
@@ -99,6 +106,23 @@ class TableVerbs:
             self.plan,
             at=at,
         )
+
+    def checklist(self: Studied) -> pd.DataFrame:
+        """What RECORD-PE asks a paper to report: what this study can say, and what is left to its authors.
+
+        One row per item of RECORD and RECORD-PE: item, about (in our words), filled, author. The checklist to
+        hand in with a paper is the published one (Langan 2018 BMJ 363:k3532).
+
+        >>> import ketaoutcomes as ko
+        >>> ko.Study(ko.load_sample()).checklist().set_index("item").loc["RECORD-PE 7.1.b", "filled"]
+        'sessions.csv (14,549 rows).'
+        """
+        from ketaoutcomes.figure_tables import consort
+
+        instrument = self.plan.instruments[0]
+        rates = self.rates(at="end", criteria=self.plan.criteria.primary[0])
+        steps = consort(self.flow(), rates, instrument=instrument)
+        return checklist(facts_of(self.cohort, self.plan, self.as_of, steps))
 
     def table1_tally(self: Studied, *, by: Names = None, variables: Names = None) -> Tally:
         """The counts of a Table 1; those of other patients under the same plan add to them."""

@@ -60,6 +60,7 @@ ORDER = [
     "safety_results",
     "table_one",
     "missingness",
+    "checklist",
     "sensitivity",
     "durability",
     "figure_tables",

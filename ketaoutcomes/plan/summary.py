@@ -42,7 +42,10 @@ def in_facts(plan: Plan, default: Plan) -> list[tuple[str, str]]:
         ("headline criteria", "\n".join(f"{one.name}: {one.title}" for one in criteria)),
         ("protocol, by first route", "\n".join(routes)),
         ("who counts", f"each person's {plan.population.courses} eligible course"),
-        ("baseline", f"{plan.baseline.take} score within {plan.baseline.within_days} days before it"),
+        (
+            "baseline",
+            f"{plan.baseline.take} score within {plan.baseline.within_days} days before the first dose",
+        ),
         ("intervals", f"{plan.rates.interval}, {100 * plan.rates.level:g} %"),
         ("differs from the default in", ", ".join(changed(plan, default)) or "nothing"),
         ("hash", plan.hash[:12]),
