@@ -317,7 +317,10 @@ class Funnel:
         """How many are in the overall rate and not here, in words; nothing where there are none."""
         people = self.left_out.get((criterion, point), 0.0)
         many = "" if people != people else f"{people:.0f} "
-        return f"; {many}people of no known {self.by} are left out" if people else ""
+        said = (
+            f"1 person of no known {self.by} is" if people == 1 else f"{many}people of no known {self.by} are"
+        )
+        return f"; {said} left out" if people else ""
 
     def __repr__(self) -> str:
         return f"By {self.by}, as of {self.as_of}\n{self.table.to_string(index=False)}\n{self.sentence}"

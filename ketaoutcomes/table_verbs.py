@@ -66,8 +66,8 @@ class TableVerbs:
         `variables` names people columns or the course's own route, protocol and start_quarter; by default
         every covariate on record. Baselines of every instrument of the plan and the sessions of the first
         series follow. The result prints as Markdown, HTML or LaTeX, and its `table` is tidy; all is computed
-        from counts (`table1_tally`), so that it can be protected. Raises `PlanError` for a column that is
-        not there.
+        from counts (`table1_tally`), which add. They cannot be protected yet: exact counts, share them as
+        such. Raises `PlanError` for a column that is not there.
 
         >>> import ketaoutcomes as ko
         >>> ko.Study(ko.load_sample()).table1(variables="sex").table["level"].tolist()[1:3]

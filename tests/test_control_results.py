@@ -197,6 +197,8 @@ def test_a_funnel_stands_by_name_about_the_common_rate():
     assert "no verdict" in found.sentence
     assert "12 of 12" in found.sentence
     assert "5 people of no known site are left out" in found.sentence
+    lone = counted([*SITES, ("end", 1, 1, "(missing)")], by=("site",), axis="end")
+    assert "1 person of no known site is left out" in control_results.funnel(lone).sentence
     assert "left out" not in control_results.funnel(counted(SITES, by=("site",), axis="end")).sentence
 
 

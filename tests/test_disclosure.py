@@ -228,6 +228,8 @@ def test_what_cannot_be_protected_is_refused(sample):
     raw = one_point(40, 30, 20)
     with pytest.raises(DisclosureError, match="unknown disclosure profile"):
         protect([raw], "none")
+    with pytest.raises(DisclosureError, match="in a list"):
+        protect(raw)
     with pytest.raises(DisclosureError, match="protected already"):
         protect([*protect([raw]), raw])
     with pytest.raises(DisclosureError, match="share their plan"):

@@ -42,7 +42,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -65,10 +64,7 @@ from ketaoutcomes.disclosure.measures import protect_measures
 from ketaoutcomes.disclosure.moves import Told, move_rows, tell_all
 from ketaoutcomes.disclosure.rest import beside
 from ketaoutcomes.disclosure.rewrite import PERMITS, ROUND_TO, STATISTICS, moments, rewrite, rounded
-from ketaoutcomes.tallies import typed
-
-if TYPE_CHECKING:
-    from ketaoutcomes.tallies import Tally
+from ketaoutcomes.tallies import Tally, typed
 
 __all__ = [
     "LARGEST_SMALL",
@@ -146,6 +142,8 @@ def _with_measures(tallies: Sequence[Tally], profile: str) -> list[Tally]:
 
 def _check(tallies: Sequence[Tally], profile: str) -> None:
     """Raises `DisclosureError` for Tallies that cannot be protected together."""
+    if isinstance(tallies, Tally):
+        raise DisclosureError("give every Tally of the report together, in a list: protect([tally])")
     if profile not in LARGEST_SMALL:
         raise DisclosureError(
             f"unknown disclosure profile {profile!r}; use one of {', '.join(LARGEST_SMALL)}"
