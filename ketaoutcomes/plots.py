@@ -104,7 +104,9 @@ class Plots:
         found = self._study.bands(at=at, by=by, instruments=instruments)
         table = figure_tables.band_shares(found[found["point"].astype(bool)])
         draw = lambda own, at: figures.bands(own, ax=at, names=self._words)  # noqa: E731  as the others'
-        return self._each(table, _before(table, "point"), draw, (6.4, 3.8), ax)
+        return self._each(
+            table, _before(table, "point"), draw, (2.6 + 0.6 * table["point"].nunique(), 3.8), ax
+        )
 
     def band_flow(
         self, *, at: str = "end", by: Names = None, instruments: Names = None, ax: Axes | None = None

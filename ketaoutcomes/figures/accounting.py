@@ -44,9 +44,8 @@ REASONS: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 """Readers' words for the steps and reasons of `figure_tables.consort`, as `names=` of `flow`."""
 
-_SHADES = ("#f3f7fa", "#dbe9f2", "#b5d3e6", "#7fb2d3", "#3a83b4", "#0f4c75")
+_PALE, _FULL = (247, 250, 252), (107, 166, 204)  # nobody scored, everybody: words stay readable on both
 _BOX = {"boxstyle": "round,pad=0.5", "facecolor": "white", "linewidth": 1}
-_DARK = 4  # from this shade on, words in a cell are white
 
 
 def measured(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
@@ -142,15 +141,10 @@ def completeness(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[
         rows.append(", ".join(names.get(str(part), readable(str(part))) for part in key))
         for point, due, scored in zip(own["point"].astype(str), own["due"], own["share"], strict=True):
             at = points.index(point)
-            fill = (
-                _SHADES[min(int(scored * len(_SHADES)), len(_SHADES) - 1)] if is_number(scored) else "white"
-            )
-            ax.add_patch(
-                Rectangle((at - 0.5, place - 0.5), 1, 1, facecolor=fill, edgecolor="white", linewidth=2)
-            )
+            square = Rectangle((at - 0.5, place - 0.5), 1, 1, facecolor=_shade(scored), edgecolor="white")
+            ax.add_patch(square)
             told = f"{share(scored)}\nof {count(due)}" if is_number(scored) else NONE if due == 0 else HIDDEN
-            ink = "white" if is_number(scored) and fill in _SHADES[_DARK:] else INK
-            write(ax, at, place, told, ink, va="center", ha="center", pad=0)
+            write(ax, at, place, told, INK, va="center", ha="center", pad=0)
     ax.set_yticks(range(len(rows)), rows)
     ax.set_xticks(range(len(points)), [label(point) for point in points])
     as_text([*ax.get_yticklabels(), *ax.get_xticklabels()])
@@ -160,6 +154,13 @@ def completeness(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[
     write_below(ax, 0, axis, row=0)
     title(ax, "Scored, of those due", pad=8)
     return ax
+
+
+def _shade(scored: float) -> str | tuple[float, ...]:
+    """The colour of a cell: from pale where nobody was scored to full where everybody was."""
+    if not is_number(scored):
+        return "white"
+    return tuple((pale + scored * (full - pale)) / 255 for pale, full in zip(_PALE, _FULL, strict=True))
 
 
 def _beside(ax: Axes, height: float, left: list[str]) -> None:

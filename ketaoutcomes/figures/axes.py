@@ -265,8 +265,9 @@ def multiples(groups: Sequence[tuple[str, Any]], draw: Callable[[Any, Axes], Any
     found = []
     for ax, (name, rows) in zip(grid.flat, groups, strict=False):
         draw(rows, ax)
-        if name:
-            ax.set_title(name, loc="left", fontsize=SMALL + 1, color=INK, parse_math=False)
+        if name:  # before what the chart says of itself, such as that it must not be shared
+            told = ": ".join(part for part in (name, ax.get_title(loc="left")) if part)
+            ax.set_title(told, loc="left", fontsize=SMALL + 1, color=INK, parse_math=False)
         found.append(ax)
     for ax in grid.flat[len(groups) :]:
         figure.delaxes(ax)

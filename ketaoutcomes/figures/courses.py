@@ -29,7 +29,7 @@ from ketaoutcomes.figures.axes import (
     write,
 )
 from ketaoutcomes.figures.good_time import BANDS, NAMES
-from ketaoutcomes.wording import is_number
+from ketaoutcomes.wording import count, is_number, label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,24 +196,28 @@ def waterfall(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str
     ax.set_xticks([])
     ax.spines["bottom"].set_visible(False)
     name = names.get(criterion, readable(criterion))
-    swatches = [(STYLES[0].colour, f"{name}: {int(met.sum()):,} of {len(scored):,} scored"),
-                (_PALE, f"not met: {int((~met).sum()):,}")]  # fmt: skip
-    _swatches(ax, swatches, f"not scored, no bar: {len(table) - len(scored):,} of {len(table):,} due")
+    fills = [
+        (STYLES[0].colour, f"{name}: {count(met.sum())} of {count(len(scored))} scored"),
+        (_PALE, f"not met: {count((~met).sum())}"),
+        ("none", f"not scored, no bar: {count(len(table) - len(scored))} of {count(len(table))} due"),
+    ]
+    _fills_below(ax, fills)
     axis = "change from baseline, %" if value == "percent" else "change from baseline, points"
     write(ax, 0.0, 1.0, axis, QUIET, va="bottom", pad=0, drop=-3, xycoords="axes fraction")
     title(ax, f"Change, course by course ({ROW_LEVEL})", pad=20)
     return ax
 
 
-def _swatches(ax: Axes, named: list[tuple[str, str]], note: str) -> None:
-    """What the fills mean and who has no bar, in the corner over the falls, which is empty."""
-    for row, (colour, words) in enumerate(named):
-        ax.plot(
-            [0.42], [0.94 - 0.075 * row], marker="s", markersize=9, color=colour, linestyle="none",
-            transform=ax.transAxes,
-        )  # fmt: skip
-        write(ax, 0.435, 0.94 - 0.075 * row, words, INK, va="center", pad=3, xycoords="axes fraction")
-    write(ax, 0.435, 0.94 - 0.075 * len(named), note, QUIET, va="center", pad=3, xycoords="axes fraction")
+def _fills_below(ax: Axes, named: list[tuple[str, str]]) -> None:
+    """What the fills mean, and who has no bar, under the chart."""
+    from matplotlib.patches import Patch
+
+    handles = [Patch(facecolor=colour, edgecolor="none", label=label(words)) for colour, words in named]
+    key = ax.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0, -0.02), frameon=False, fontsize=SMALL,
+        labelcolor=QUIET, handlelength=1.0, borderaxespad=0,
+    )  # fmt: skip
+    as_text(key.get_texts())
 
 
 def _stretch(ax: Axes, lane: int, state: str, begin: float, end: float) -> None:

@@ -38,6 +38,7 @@ ROWS: Mapping[str, str] = MappingProxyType({
 """Readers' words for the rows of a design; `names=` replaces them."""
 
 _STEP = 14  # days between two ticks
+_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 
 
 def design(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
@@ -70,7 +71,7 @@ def design(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, s
                 told, at = str(point), day
             else:
                 told, at = _span(begin, end, day if axis == "end" else None), (begin + end) / 2
-            write(ax, at, place + 0.25, told, INK, va="top", ha="center", pad=0, drop=2)
+            write(ax, at, place + 0.25, told, INK, va="top", ha="center", pad=0, drop=3, bbox=_BOX)
     for day in table.loc[table["axis"] == "mature", "day"]:
         ax.axvline(day, color=QUIET, linewidth=1.2, linestyle="--", zorder=0.5)
         write(ax, day, -0.5, f"{words['mature']} from day {day}", QUIET, va="top", pad=4)

@@ -168,7 +168,7 @@ def trajectory(
         ends.append((name, style.colour, last_known(rows["mean"])))
     if lines is not None:
         _draw_each(ax, lines, places)
-        title(ax, "Mean score and each course (row-level: do not share)", pad=10)
+        title(ax, "row-level: do not share", pad=10)
     ax.set_ylim(bottom=0)
     ax.locator_params(axis="y", integer=True)
     point_axis(ax, axis, places, table, {"n": "scored"})
