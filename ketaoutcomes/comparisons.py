@@ -116,9 +116,13 @@ def compare(
 def compared_column(by: str, instruments: Sequence[str]) -> str:
     """The column of the Tally that `by` asks for: `baseline_band` is that of the one instrument judged.
 
+    Raises ValueError for more than one column.
+
     >>> compared_column("baseline_band", ["phq9"]), compared_column("site", ["phq9", "pcl5"])
     ('phq9_baseline_band', 'site')
     """
+    if not isinstance(by, str):
+        raise ValueError("by is the one column compared; write other columns as within=[...]")
     if f"_{by}" != BAND:
         return by
     if len(set(instruments)) != 1:
@@ -134,8 +138,9 @@ def _reference(table: pd.DataFrame, by: str, wanted: str | None, usual: Concomit
             raise ValueError(f"reference must name one of the {len(known)} groups that {by!r} has here")
         return wanted
     for name in usual.reference if usual is not None else ():
-        if name in known:
-            return name
+        for group in known:
+            if group.lower() == name:
+                return group
     people = {group: np.nansum(table.loc[table[by] == group, "n"].to_numpy(np.float64)) for group in known}
     return min(known, key=lambda group: (-people[group], group), default="")
 

@@ -347,6 +347,10 @@ def funnel(
 
     Raises ValueError where the Tally is not grouped by that column alone.
     """
+    if not isinstance(by, str):
+        raise ValueError("a funnel is of one column of sites; give by as one name")
+    if at == "session" and tally.header.by != (by,):
+        raise ValueError('a session is a session of its protocol; draw a funnel at="end" or "week"')
     if tally.header.by != (by,):
         raise ValueError(
             f"a funnel needs a Tally grouped by {by!r} alone; write study.tally(by={by!r}, at=...)"

@@ -105,6 +105,21 @@ def test_a_blank_is_an_unknown_group_and_never_a_no():
     assert found.comparisons == 1
 
 
+@pytest.mark.parametrize(("none", "some"), [("No", "Yes"), (False, True)])
+def test_taking_none_is_the_reference_however_it_is_written(none, some):
+    takers = [(NOT, {"benzodiazepine": some})] * 2
+    found = study((RESPONDED, {"benzodiazepine": none}), *takers).compare(
+        by="benzodiazepine", criterion="phq9_response50"
+    )
+    assert found.reference == str(none)  # not the larger group
+    assert row(found.table, "benzodiazepine", str(some))["difference"] == -1
+
+
+def test_one_column_is_compared():
+    with pytest.raises(ValueError, match="within="):
+        study((RESPONDED, {"site": "A"})).compare(by=["site", "route"])
+
+
 def test_the_warning_counts_the_differences_and_says_what_is_known():
     three = compare(counted(*((site, 5, 20) for site in "ABCDE")), by="site")
     assert three.comparisons == 4

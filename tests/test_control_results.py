@@ -228,6 +228,10 @@ def test_nobody_and_other_groupings():
     assert empty.table.empty
     with pytest.raises(ValueError, match="grouped by 'site' alone"):
         control_results.funnel(steady())
+    with pytest.raises(ValueError, match="session of its protocol"):
+        control_results.funnel(steady(), at="session")
+    with pytest.raises(ValueError, match="one name"):
+        control_results.funnel(steady(), by=["site", "route"])
 
 
 def test_splitting_people_and_adding_gives_the_same_chart():
