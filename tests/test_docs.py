@@ -25,9 +25,9 @@ def sample() -> ko.Cohort:
     return ko.load_sample()
 
 
-def examples(page: Path) -> str:
-    """A page's Python: with prompts and answers as it stands, without them as statements to be run."""
-    return "\n".join(FENCED.findall(page.read_text(encoding="utf-8")))
+def examples(page: Path) -> list[str]:
+    """A page's Python, block by block."""
+    return FENCED.findall(page.read_text(encoding="utf-8"))
 
 
 WITH_PYTHON = [page for page in PAGES if examples(page)]
@@ -37,23 +37,31 @@ WITH_PYTHON = [page for page in PAGES if examples(page)]
 def test_examples_run_and_answer_as_shown(
     page: Path, sample: ko.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Blocks with prompts answer what they say; those without are run as they stand, each after the other."""
     mpl.use("agg")
     shutil.copytree(ROOT / "data" / "sample", tmp_path, dirs_exist_ok=True)  # what readers have at hand
     monkeypatch.chdir(tmp_path)
     study = ko.Study(sample)
     names: dict[str, Any] = {"ko": ko, "plan": sample.plan, "cohort": sample, "study": study}
     names |= {"as_of": study.as_of, "north": sample, "south": sample}  # two sites that pool their counts
-    code = examples(page)
-    if ">>> " not in code:
-        exec(compile(code, page.name, "exec"), names)
-        return
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     said: list[str] = []
-    test = doctest.DocTestParser().get_doctest(code, names, page.name, str(page), 0)
-    result = doctest.DocTestRunner(verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE).run(
-        test, out=said.append
-    )
-    assert result.failed == 0, "".join(said)
-    assert result.attempted > 0
+    for number, code in enumerate(examples(page), 1):
+        if ">>> " not in code:
+            exec(compile(code, f"{page.name}, block {number}", "exec"), names)
+            continue
+        test = doctest.DocTest(
+            doctest.DocTestParser().get_examples(code),
+            names,
+            f"{page.name}, block {number}",
+            str(page),
+            0,
+            code,
+        )
+        result = runner.run(test, out=said.append, clear_globs=False)
+        names = test.globs
+        assert result.failed == 0, "".join(said)
+        assert result.attempted > 0
 
 
 def test_every_page_has_its_place_on_the_site() -> None:
