@@ -37,8 +37,9 @@ class Comparison:
     """The rates of groups and their differences from one of them, with a plain warning.
 
     `table` has one row per stratum, criterion, kind, analysis, point and group: the strata's columns, the
-    compared column, axis, instrument, criterion, kind, analysis, point, n, met, rate, low, high, reference
-    (the group the others are set against), difference, diff_low, diff_high (of 1, Newcombe's method 10) and
+    compared column, axis, instrument, criterion, kind, analysis, point, n, assessed (of those due, how many
+    have the score: who is not scored counts as not met in `nri`), met, rate, low, high, reference (the group
+    the others are set against), difference, diff_low, diff_high (of 1, Newcombe's method 10) and
     reason. The reference itself, and people of whom the column says nothing, have no difference.
     `comparisons` is how many differences were made; `warning` says what follows from that.
     """
@@ -105,7 +106,8 @@ def compare(
     table = _in_order(_with_differences(table, by, chosen, confidence), tally, by, usual)
     made = int(table["difference"].notna().sum())
     strata = [column for column in tally.header.by if column != by]
-    own = ["axis", "instrument", "criterion", "kind", "analysis", "point", "n", "met", "rate", "low", "high"]
+    own = ["axis", "instrument", "criterion", "kind", "analysis", "point", "n"]
+    own += ["assessed", "met", "rate", "low", "high"]
     columns = [*strata, by, *own, "reference", "difference", "diff_low", "diff_high", "reason"]
     return Comparison(
         table=table[columns], warning=_warning(usual, made, confidence), by=by, reference=chosen,

@@ -356,6 +356,8 @@ def _sentence(rows: pd.DataFrame, group: Sequence[str], names: Mapping[str, str]
     )
     if not np.isfinite(lead["rate"]):
         return f"{subject}: no headline rate ({lead['reason'].replace('_', ' ')})."
+    if lead["assessed"] == 0:
+        return f"{subject}: none of the {int(lead['n'])} due was scored, so there is no rate to compare."
     known = rest[rest["rate"].notna() & (rest["assessed"].fillna(0) > 0)]  # 0 of nobody scored says nothing
     text = (
         f"{subject}: {share(lead['rate'])} of {int(lead['n'])} by the headline's definition "

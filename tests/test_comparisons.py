@@ -115,6 +115,18 @@ def test_taking_none_is_the_reference_however_it_is_written(none, some):
     assert row(found.table, "benzodiazepine", str(some))["difference"] == -1
 
 
+def test_how_many_were_scored_stands_beside_each_group():
+    unscored = "0:20"
+    found = study((RESPONDED, {"site": "A"}), (NOT, {"site": "A"}), (unscored, {"site": "B"})).compare(
+        by="site", criterion="phq9_response50", analysis=["nri", "observed"]
+    )
+    counts = found.table[["analysis", "site", "n", "assessed", "met"]].to_numpy().tolist()
+    assert counts == [
+        ["nri", "A", 2, 2, 1], ["nri", "B", 1, 0, 0],  # B scored nobody: its 0 % is of measurement
+        ["observed", "A", 2, 2, 1], ["observed", "B", 0, 0, 0],
+    ]  # fmt: skip
+
+
 def test_one_column_is_compared():
     with pytest.raises(ValueError, match="within="):
         study((RESPONDED, {"site": "A"})).compare(by=["site", "route"])

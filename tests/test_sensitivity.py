@@ -406,6 +406,9 @@ def test_the_spread_in_one_sentence() -> None:
     nobody = study_of(Rows().add("A", SESSIONS, phq9="0:20"), complete(["phq8_response50"]))
     (none,) = sentences(nobody.sensitivity())
     assert none == "phq8_response50, end: no headline rate (nobody due)."
+    unscored = study_of(Rows().add("A", SESSIONS, phq9="0:20"), complete(["phq9_response50"]))
+    (none,) = sentences(unscored.sensitivity())  # 0 % of nobody scored is no headline
+    assert none == "phq9_response50, end: none of the 1 due was scored, so there is no rate to compare."
 
 
 def test_sentences_count_what_could_not_be_computed() -> None:
