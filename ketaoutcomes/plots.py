@@ -13,6 +13,7 @@ from ketaoutcomes import figure_tables, figures
 from ketaoutcomes.figures.accounting import REASONS
 from ketaoutcomes.figures.axes import multiples, readable
 from ketaoutcomes.report.sentences import short_name
+from ketaoutcomes.shown import WrongChoice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -296,7 +297,7 @@ class Plots:
             return draw(table, ax)
         if ax is not None:
             made = f"{len(groups)} charts ({' × '.join(keys)})"
-            raise ValueError(f"{made} do not fit one ax=: choose one group, or leave out ax=")
+            raise WrongChoice(f"{made} do not fit one ax=: choose one group, or leave out ax=")
         varying = [at for at, key in enumerate(keys) if table[key].nunique(dropna=False) > 1]
         words = self._words
         named = [

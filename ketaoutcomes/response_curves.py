@@ -19,6 +19,7 @@ from ketaoutcomes import wording
 from ketaoutcomes.curve_counts import BETWEEN, ENTERED, SESSION_STATES, STATES
 from ketaoutcomes.estimates import curves
 from ketaoutcomes.estimates.intervals import interval
+from ketaoutcomes.shown import WrongChoice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -424,7 +425,7 @@ def _read(tally: Tally, clock: str, competing: str) -> Moves:
     """The rows of one clock as arrays; a hidden part makes its cell NaN."""
     for name, value, allowed in (("clock", clock, CLOCKS), ("competing", competing, COMPETING)):
         if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+            raise WrongChoice(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
     keys = [*tally.header.by, "instrument", "criterion"]
     states = STATES if clock == "first_dose" else SESSION_STATES
     stored = "onset" if clock == "first_dose" else "session"

@@ -15,6 +15,7 @@ import pandas as pd
 
 from ketaoutcomes.disclosure import moments
 from ketaoutcomes.estimates import interval
+from ketaoutcomes.shown import WrongChoice
 
 if TYPE_CHECKING:
     from ketaoutcomes.tallies import Tally
@@ -49,12 +50,12 @@ def as_tuple(value: str | Iterable[str]) -> tuple[str, ...]:
 def one_axis(at: object) -> None:
     """Refuse more than one axis where a table of rates has exactly one.
 
-    >>> one_axis(["week", "end"])
+    >>> one_axis(["week", "end"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: rates are given along one axis at a time: write at="session", "week", "end" or "month"
+    ketaoutcomes.shown.WrongChoice: rates are given along one axis at a time: ...
     """
     if not isinstance(at, str):
-        raise ValueError(
+        raise WrongChoice(
             'rates are given along one axis at a time: write at="session", "week", "end" or "month"'
         )
 
@@ -230,7 +231,7 @@ def _analysed(
     frame: pd.DataFrame, counts: dict[str, Array], analysis: str, tally: Tally, method: str, level: float
 ) -> pd.DataFrame:
     if analysis not in ANALYSES:
-        raise ValueError(f"analysis must be one of {', '.join(ANALYSES)}")
+        raise WrongChoice(f"analysis must be one of {', '.join(ANALYSES)}")
     table = frame.copy()
     table["analysis"], table["_analysis"] = analysis, ANALYSES.index(analysis)
     met = counts["met"] + (counts["carried"] if analysis == "locf" else 0)

@@ -33,6 +33,10 @@ class PlainError(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
+class WrongChoice(PlainError):
+    """An argument that is none of those allowed; the message lists them."""
+
+
 def facts(rows: Iterable[tuple[str, str]], title: str = "") -> str:
     """Facts as a small HTML table, a name and what it is in each row; every text is escaped.
 

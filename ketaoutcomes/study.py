@@ -43,7 +43,7 @@ from ketaoutcomes.plan.sections import ORDINALS
 from ketaoutcomes.results import as_tuple
 from ketaoutcomes.safety_verbs import SafetyVerbs
 from ketaoutcomes.sensitivity_verbs import SensitivityVerbs
-from ketaoutcomes.shown import facts
+from ketaoutcomes.shown import WrongChoice, facts
 from ketaoutcomes.table_verbs import TableVerbs
 from ketaoutcomes.tables import TABLES
 from ketaoutcomes.tallies import KEYS, Header, Part, Tally, make
@@ -475,7 +475,7 @@ OF_RESULTS = {
 def _known(given: tuple[str, ...], allowed: tuple[str, ...], name: str) -> tuple[str, ...]:
     wrong = [value for value in given if value not in allowed]
     if wrong:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {', '.join(map(repr, wrong))}")
+        raise WrongChoice(f"{name} must be one of {', '.join(allowed)}; got {', '.join(map(repr, wrong))}")
     return given
 
 

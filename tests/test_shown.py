@@ -10,7 +10,7 @@ import pytest
 
 import ketaoutcomes as ko
 from ketaoutcomes.definitions import DefinitionError
-from ketaoutcomes.shown import Prose, facts
+from ketaoutcomes.shown import Prose, WrongChoice, facts
 
 
 class Tags(HTMLParser):
@@ -96,6 +96,13 @@ def test_prose_is_a_string_whose_paragraphs_a_notebook_shows() -> None:
     [
         (lambda: ko.Plan(rates={"levle": 0.9}), ValueError),
         (lambda: ko.Cohort.from_frames(pd.DataFrame({"day": [0]})), ValueError),
+        (lambda: ko.Study(cohort()).rates(at="sesion"), WrongChoice),
+        (lambda: ko.Study(cohort()).rates(at=["week", "end"]), WrongChoice),  # type: ignore[arg-type]
+        (
+            lambda: ko.Study(cohort(plan=ko.Plan(population={"complete": True}))).curve(clock="weeks"),
+            WrongChoice,
+        ),
+        (lambda: ko.Plan().explain("phq"), WrongChoice),
         (lambda: ko.Study(cohort()).rates(criteria="phq9_respons50"), DefinitionError),
     ],
 )

@@ -25,7 +25,7 @@ from ketaoutcomes.plan.sections import (
     Report,
     Scores,
 )
-from ketaoutcomes.shown import Prose
+from ketaoutcomes.shown import Prose, WrongChoice
 
 if TYPE_CHECKING:
     from ketaoutcomes.definitions import Definitions
@@ -206,7 +206,7 @@ class Plan:
         text = explanation(name, self.definitions)
         if text is None:
             known = (*self.definitions.criteria, *self.definitions.instruments, *self.definitions.protocols)
-            raise ValueError(f"nothing is known by the name {echo(name)}{nearest(name, known)}")
+            raise WrongChoice(f"nothing is known by the name {echo(name)}{nearest(name, known)}")
         return Prose(text)
 
     def _undefined(self) -> list[Fault]:
