@@ -94,9 +94,15 @@ def _text(value: Any) -> Any:
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=click.Path())
 @PLAN
 @click.option("--previous", metavar="DIR", type=click.Path(), help="The report that this one followed.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @QUIET
 def verify(
-    folder: str, inputs: tuple[str, ...], plan_path: str | None, previous: str | None, quiet: bool
+    folder: str,
+    inputs: tuple[str, ...],
+    plan_path: str | None,
+    previous: str | None,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Re-hash a report's files against its manifest; with the INPUT files, compute it again and compare.
 
@@ -108,14 +114,19 @@ def verify(
         found = changed_files(folder)
         manifest = manifest_of(folder)
     except NotAReport as error:
-        return say(str(error), REFUSED)
-    if inputs and not found:
+        return say(str(error), REFUSED, as_json=as_json)
+    again = bool(inputs) and not found
+    if again:
         found = _recomputed(Path(folder), manifest, inputs, plan_path, previous)
+    if as_json:
+        content = {"schema": 1, "folder": folder, "as_written": not found, "computed_again": again}
+        click.echo(json.dumps({**content, "found": found}, indent=1))
+        return REFUSED if found else DONE
     if found:
         return say("\n".join(found), REFUSED)
     if not quiet:
-        again = ", and the inputs give the same report again" if inputs else ""
-        click.echo(f"{folder}: every file is as it was written{again}", err=True)
+        same = ", and the inputs give the same report again" if again else ""
+        click.echo(f"{folder}: every file is as it was written{same}", err=True)
     return DONE
 
 
@@ -128,6 +139,7 @@ def _recomputed(
 ) -> list[str]:
     """How a report differs from what its inputs give now; nothing where it does not."""
     import ketaoutcomes as ko
+    from ketaoutcomes.report.audit import follows_another
     from ketaoutcomes.report.meta import versions
 
     plan = plan_from(plan_path)
@@ -138,6 +150,9 @@ def _recomputed(
         differ.append("these are not the input files the report was made from")
     if plan.hash != manifest["plan"]["sha256"]:
         differ.append("this is not the plan the report was made by")
+    if follows_another(folder) != (previous is not None):
+        follows = "an earlier one: name its folder" if previous is None else "no other: leave it out"
+        differ.append(f"the report follows {follows}, --previous")
     if differ:
         return differ
     dated = str(manifest["as_of"])[:1].isdigit()

@@ -1,4 +1,4 @@
-"""The commands of the command line, and how each ends: no traceback, no cell's value in any message."""
+"""The commands before a report, and how all commands end: no traceback, no cell's value in any message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ketaoutcomes import __version__
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketaoutcomes.cohort import Cohort, InputRefused
+    from ketaoutcomes.cohort import InputRefused
     from ketaoutcomes.intake import Intake
     from ketaoutcomes.plan import Plan
 
@@ -57,7 +57,7 @@ def group() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. Whatever goes wrong is one plain message on stderr."""
-    before = os.umask(0o077)
+    before, as_json = os.umask(0o077), "--json" in arguments
     try:
         with warnings.catch_warnings():
             # A warning of a library may quote the data it is about.
@@ -66,17 +66,18 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
-        return say("interrupted", INTERRUPTED)
+        return say("interrupted", INTERRUPTED, as_json=as_json)
     except click.ClickException as error:
         error.show()
-        return USAGE
+        return _as_document(error.format_message(), USAGE) if as_json else USAGE
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  nobody reads on; nothing may fail at exit
         return DONE
     except MemoryError:
-        return say("not enough memory; split the input by patient and add the parts' tallies", REFUSED)
+        said = "not enough memory; split the input by patient and add the parts' tallies"
+        return say(said, REFUSED, as_json=as_json)
     except Exception as error:
-        return _failed(error)
+        return _failed(error, as_json)
     finally:
         os.umask(before)
 
@@ -85,8 +86,14 @@ def _ended(code: object) -> int:
     return code if isinstance(code, int) else DONE
 
 
-def say(text: str, code: int) -> int:
+def say(text: str, code: int, *, as_json: bool = False) -> int:
+    """Say why a command ends with a code: on standard error, and as a document where one was asked for."""
     click.echo(text, err=True)
+    return _as_document(text, code) if as_json else code
+
+
+def _as_document(text: str, code: int) -> int:
+    click.echo(json.dumps({"schema": 1, "error": text, "exit_code": code}, indent=1))
     return code
 
 
@@ -100,13 +107,13 @@ KINDS = (
 """Every error meant for the user: its module, its name, the exit code it leads to."""
 
 
-def _failed(error: Exception) -> int:
+def _failed(error: Exception, as_json: bool) -> int:
     """An error of ours by its exit code; any other is a bug, told by its place alone."""
     for module, name, code in KINDS:
         kind = getattr(sys.modules.get(module), name, None)  # a module not loaded has raised nothing
         if kind is not None and isinstance(error, kind):
-            return say(f"refused:\n{error}" if code == REFUSED else str(error), code)
-    return say(f"internal error (please report) at {_place(error)}", BUG)
+            return say(f"refused:\n{error}" if code == REFUSED else str(error), code, as_json=as_json)
+    return say(f"internal error (please report) at {_place(error)}", BUG, as_json=as_json)
 
 
 def _place(error: Exception) -> str:
@@ -130,7 +137,7 @@ def plan_from(path: str | None) -> Plan:
         raise click.ClickException(f"the plan {path} cannot be read") from None
 
 
-def _progress(text: str, quiet: bool) -> None:
+def progress(text: str, quiet: bool) -> None:
     """A word on a terminal about what is going on; nothing anywhere else."""
     if not quiet and sys.stderr.isatty():
         click.echo(text, err=True)
@@ -203,7 +210,7 @@ def check(inputs: tuple[str, ...], plan_path: str | None, as_json: bool, quiet: 
     from ketaoutcomes.intake import THRESHOLD, quarantined_share, take_in
 
     plan = plan_from(plan_path)
-    _progress(f"reading {', '.join(inputs)} ...", quiet or as_json)
+    progress(f"reading {', '.join(inputs)} ...", quiet or as_json)
     try:
         intake = take_in(list(inputs), plan)
     except InputRefused as refused:
@@ -307,75 +314,6 @@ def _in_words(intake: Intake, share: float) -> str:
     if share > THRESHOLD:
         lines += ["", f"{share:.1%} of the rows have something set aside: more than {THRESHOLD:.0%}."]
     return "\n".join(lines)
-
-
-@group.command(short_help="Write the report of the INPUT files to a folder.")
-@INPUTS
-@PLAN
-@click.option(
-    "--out", required=True, metavar="DIR", type=click.Path(), help="The folder to write the report to."
-)
-@MONTH
-@AS_OF
-@click.option(
-    "--audience",
-    type=click.Choice(["shared", "internal"]),
-    help="shared (protected) unless the plan says so.",
-)
-@click.option(
-    "--previous",
-    metavar="DIR",
-    type=click.Path(),
-    help="The last shared report: this one is protected beside it.",
-)
-@click.option("--force", is_flag=True, help="Write into a folder that holds other files, too.")
-@click.option("--keep-going", is_flag=True, help="Leave out files that are refused, say so, and end with 4.")
-@QUIET
-def report(
-    inputs: tuple[str, ...],
-    plan_path: str | None,
-    out: str,
-    month: str | None,
-    as_of: str | None,
-    audience: str | None,
-    previous: str | None,
-    force: bool,
-    keep_going: bool,
-    quiet: bool,
-) -> int:
-    """Write report.html, email.eml, tables.xlsx, results.json and manifest.json to a folder.
-
-    All four are written or none; the same input gives the same bytes.
-    """
-    import ketaoutcomes as ko
-    from ketaoutcomes.report.folder import hold, written
-
-    day, plan = as_of_day(month, as_of), plan_from(plan_path)
-    with hold(out):
-        _progress(f"reading {', '.join(inputs)} ...", quiet)
-        cohort = ko.read(list(inputs), plan, keep_going=keep_going)
-        study = ko.Study(cohort, as_of=day)
-        _progress(f"as of {study.as_of}; writing {out} ...", quiet)
-        before = written(out)
-        study.report(out, audience=audience or plan.report.audience, previous=previous, force=force)
-        up_to_date = before is not None and written(out) == before
-    if not quiet:
-        done = f"{out} is up to date" if up_to_date else f"wrote {out}/report.html"
-        click.echo(f"{done}, as of {study.as_of}", err=True)
-    return _incomplete(cohort)
-
-
-def _incomplete(cohort: Cohort) -> int:
-    """The exit code of a run that is done, with a word on what of its input is missing from it."""
-    from ketaoutcomes.intake import THRESHOLD, quarantined_share
-
-    said = []
-    if cohort.left_out:
-        said.append(f"refused and left out: {', '.join(cohort.left_out)}")
-    share = quarantined_share(cohort)
-    if share > THRESHOLD:
-        said.append(f"{share:.1%} of the rows have something set aside: more than {THRESHOLD:.0%}")
-    return say("; ".join(said) + "; see: ketaoutcomes check", TOO_MUCH_SET_ASIDE) if said else DONE
 
 
 def as_of_day(month: str | None, as_of: str | None) -> str | None:

@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.disclosure import DisclosureError, Protection, protection, restatements
+from ketaoutcomes.report.audit import NotAReport, is_as_written
 from ketaoutcomes.report.meta import Meta
+from ketaoutcomes.report.record import RESULTS_SCHEMA
 
 if TYPE_CHECKING:
     from ketaoutcomes.study import Study
@@ -60,19 +62,35 @@ def published(study: Study, *, audience: str, previous: str | Path | None = None
 
 def last_protection(folder: str | Path, names: Sequence[str]) -> Protection:
     """What a shared report in a folder told, to protect the next one beside it."""
-    path = Path(folder) / "results.json"
+    path, schema = Path(folder) / "results.json", RESULTS_SCHEMA
     try:
         content = json.loads(path.read_bytes())
+        schema = content["schema"]
         own = {
             "tallies": [content["tallies"][name] for name in names],
             "steps": content["series"]["steps"], "history": content["series"]["history"],
         }  # fmt: skip
-        if set(content["tallies"]) == set(names):
-            return Protection.from_json(json.dumps(own))
+        if schema == RESULTS_SCHEMA and set(content["tallies"]) == set(names):
+            last = Protection.from_json(json.dumps(own))
+            if is_as_written(folder, path.name):
+                return last
+            raise DisclosureError(
+                f"{path} is not as the report's manifest has it: give the report as it was written, or "
+                "begin a new series without --previous"
+            )
     except OSError:
         raise DisclosureError(f"{path} cannot be read: give the folder of the last report") from None
+    except DisclosureError:
+        raise
+    except NotAReport as error:
+        raise DisclosureError(f"{error}; begin a new series without --previous") from None
     except (KeyError, TypeError, ValueError):
         pass
+    if isinstance(schema, int) and schema != RESULTS_SCHEMA:
+        raise DisclosureError(
+            f"{path} is of schema {schema}; this version reads and writes schema {RESULTS_SCHEMA}: begin a "
+            "new series without --previous"
+        )
     raise DisclosureError(
         f"{path} is not of a shared report of the same tables, written by this version: a report can follow "
         "only such a one. Begin a new series without --previous"

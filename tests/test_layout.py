@@ -82,6 +82,7 @@ ORDER = [
     "published",
     "explain",
     "commands",
+    "report_command",
     "audit_commands",
     "cli",
 ]

@@ -29,10 +29,22 @@ def manifest_of(folder: str | Path) -> dict[str, Any]:
         raise NotAReport(f"{path} is not the manifest of a report, or was damaged")
     if manifest.get("schema") != MANIFEST_SCHEMA:
         raise NotAReport(
-            f"{path} is not of schema {MANIFEST_SCHEMA}, the one this version reads: check the report "
-            "with the version of ketaoutcomes that wrote it"
+            f"{path} is of schema {_number(manifest.get('schema'))}; this version reads schema "
+            f"{MANIFEST_SCHEMA}: check the report with the version of ketaoutcomes that wrote it"
         )
     return dict(manifest)
+
+
+def is_as_written(folder: str | Path, name: str) -> bool:
+    """Whether the manifest vouches for one of a report's files as it stands. Raises `NotAReport`."""
+    found = hashlib.sha256((Path(folder) / name).read_bytes()).hexdigest()
+    return _vouched(manifest_of(folder), folder).get(name) == found
+
+
+def follows_another(folder: str | Path) -> bool:
+    """Whether a report, whole as `changed_files` finds it, was protected beside an earlier one."""
+    content = json.loads((Path(folder) / "results.json").read_bytes())
+    return bool(content.get("series", {}).get("steps"))
 
 
 def changed_files(folder: str | Path) -> list[str]:
@@ -52,10 +64,7 @@ def changed_files(folder: str | Path) -> list[str]:
     """
     manifest, home = manifest_of(folder), Path(folder)
     found = []
-    try:
-        vouched = {str(name): str(one["sha256"]) for name, one in manifest["outputs"].items()}
-    except (KeyError, TypeError, AttributeError):
-        raise NotAReport(f"{home / MANIFEST} does not list the report's files, or was damaged") from None
+    vouched = _vouched(manifest, home)
     for name, sha256 in sorted(vouched.items()):
         if Path(name).name != name:
             raise NotAReport(f"{home / MANIFEST} names a file outside its folder")
@@ -68,3 +77,16 @@ def changed_files(folder: str | Path) -> list[str]:
             found.append(f"{name} has changed since it was written")
     others = {entry.name for entry in home.iterdir()} - set(vouched) - {MANIFEST}
     return found + [f"{len(others)} file(s) or folder(s) here are not of the report"] * bool(others)
+
+
+def _vouched(manifest: dict[str, Any], folder: str | Path) -> dict[str, str]:
+    """The hash of each of a report's files by its name."""
+    try:
+        return {str(name): str(one["sha256"]) for name, one in manifest["outputs"].items()}
+    except (KeyError, TypeError, AttributeError):
+        where = Path(folder) / MANIFEST
+        raise NotAReport(f"{where} does not list the report's files, or was damaged") from None
+
+
+def _number(value: object) -> str:
+    return str(value) if isinstance(value, int) else "no number"

@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +22,9 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 MANIFEST = "manifest.json"
+FILES = ("report.html", "email.eml", "tables.xlsx", "results.json", MANIFEST)
+"""What a report consists of."""
+
 _HELD: set[Path] = set()  # by this very process, which may write within what it holds
 
 
@@ -36,7 +39,7 @@ def hold(out: str | Path) -> Iterator[None]:
     The system lets go of it when a run ends, however it ends. Where the system has no such locks (Windows),
     and where the folder's parent is not there yet, nothing is held.
     """
-    home = Path(os.path.realpath(out))
+    home = _home(out)
     if fcntl is None or home in _HELD or not home.parent.is_dir():
         yield
         return
@@ -54,6 +57,30 @@ def hold(out: str | Path) -> Iterator[None]:
         _HELD.discard(home)
         path.unlink(missing_ok=True)
         os.close(handle)
+
+
+def _home(out: str | Path) -> Path:
+    try:
+        home = Path(os.path.realpath(out))
+    except ValueError:  # a NUL character
+        raise CannotWrite("no folder can have this name: choose another --out") from None
+    if not home.name:
+        raise CannotWrite("the root of a file system cannot hold a report: choose a folder with --out")
+    return home
+
+
+def refuse(out: str | Path, names: Iterable[str], *, force: bool = False) -> None:
+    """Raise `CannotWrite` where a report of these files could not go to a folder; write nothing."""
+    home = _home(out)
+    try:
+        _refuse_foreign(home, set(names), force)
+        there = next(parent for parent in home.parents if parent.exists())
+    except CannotWrite:
+        raise
+    except OSError as error:
+        raise CannotWrite(f"cannot write the report to {out}: {error.strerror or 'refused'}") from None
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise CannotWrite(f"cannot write the report to {out}: nothing may be written in {there}")
 
 
 def _lock(path: Path, name: str) -> int:
@@ -101,7 +128,7 @@ def replace_folder(out: Path, files: Mapping[str, bytes], *, force: bool = False
     >>> (folder / "a.txt").read_bytes()
     b'1'
     """
-    home = Path(os.path.realpath(out))
+    home = _home(out)
     aside = home.with_name(f".{home.name}.previous")
     try:
         home.parent.mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,23 @@ def versions() -> dict[str, str]:
     return {"ketaoutcomes": ketaoutcomes.__version__, "python": platform.python_version(), **found}
 
 
+TESTED = {"numpy": 2, "pandas": 3, "scipy": 1, "matplotlib": 3, "jinja2": 3, "XlsxWriter": 3}
+"""The newest major version of each library that the tests have run with."""
+
+
+def untested(found: Mapping[str, str]) -> list[str]:
+    """The libraries among `versions` that are newer than any the tests have run with.
+
+    >>> untested({"pandas": "4.0.1", "numpy": "2.9.0", "python": "3.14.0"})
+    ['pandas 4.0.1 (tested up to 3)']
+    """
+    return [
+        f"{name} {version} (tested up to {TESTED[name]})"
+        for name, version in sorted(found.items())
+        if name in TESTED and int(version.partition(".")[0]) > TESTED[name]
+    ]
+
+
 @dataclass(frozen=True)
 class Meta:
     """The report's title and sources, and what became of the input's rows.
