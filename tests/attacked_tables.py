@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from scipy.optimize import linprog
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from ketaoutcomes.disclosure.facts import MEASURED
 from ketaoutcomes.plan import Criteria, Plan
@@ -351,8 +351,13 @@ def questions(
     return sets[rng.permutation(len(sets))[:most]]
 
 
-def narrowest(equations: csr_matrix, numbers: np.ndarray, sets: np.ndarray) -> list[tuple[float, float]]:
-    """For each set, the smallest and the largest number of persons that agrees with everything published."""
+def narrowest(
+    equations: csr_matrix, numbers: np.ndarray, sets: np.ndarray, within: float = 0.0
+) -> list[tuple[float, float]]:
+    """For each set, the smallest and the largest number of persons that agrees with everything published.
+
+    `within` is how far a published number other than 0 may be from the truth, as rounding makes it.
+    """
     table = equations.toarray()
     # A published 0 rules its types out; types that no equation and no question tells apart are one unknown.
     possible = ~(table[numbers == 0] > 0).any(axis=0)
@@ -360,10 +365,14 @@ def narrowest(equations: csr_matrix, numbers: np.ndarray, sets: np.ndarray) -> l
     every = np.vstack([known[:, :-1], sets])[:, possible].astype(np.int8)
     every = np.unique(np.ascontiguousarray(every.T), axis=0).T.astype(np.float64)
     equal, result = csr_matrix(every[: len(known)]), []
+    rule = {"A_eq": equal, "b_eq": known[:, -1]}
+    if within:
+        limits = np.concatenate([known[:, -1] + within, within - known[:, -1]])
+        rule = {"A_ub": vstack([equal, -equal]), "b_ub": limits}
     for one in every[len(known) :]:
         ends = []
         for sign in (1.0, -1.0):
-            found = linprog(sign * one, A_eq=equal, b_eq=known[:, -1], bounds=(0, None), method="highs-ds")
+            found = linprog(sign * one, **rule, bounds=(0, None), method="highs-ds")
             if found.status not in (0, 3):
                 raise RuntimeError("the published numbers contradict each other")
             ends.append(sign * found.fun if found.status == 0 else np.inf)

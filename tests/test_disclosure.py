@@ -252,6 +252,9 @@ def test_definitions_say_which_criteria_nest():
     assert ("phq9_remission_lt5", "phq9_response50") not in logic(open_gate.canonical(), names).implies
 
 
+ROUNDING = 2.0  # a count rounded to the nearest 5 is at most two persons off
+
+
 def attack(name: str, seeds: range, most: int, profile: str = "cms11") -> list[tuple[int, float, float]]:
     """Every question about few people whose answer is known more closely than the rule allows."""
     scenario, small = SCENARIOS[name](), LARGEST_SMALL[profile]
@@ -260,9 +263,10 @@ def attack(name: str, seeds: range, most: int, profile: str = "cms11") -> list[t
         rng = np.random.default_rng(seed)
         persons = attacked.cohort(scenario, rng)
         equations, numbers = scenario.equations(protect(scenario.tallies(persons), profile))
-        assert np.allclose(equations @ persons, numbers)  # what is shown is true
+        within = ROUNDING if profile == "opensafely" else 0.0
+        assert np.abs(equations @ persons - numbers).max(initial=0) <= within + 1e-6  # what is shown is true
         sets = attacked.questions(scenario, persons, small, rng, most)
-        ends = attacked.narrowest(equations, numbers, sets)
+        ends = attacked.narrowest(equations, numbers, sets, within)
         found += [(seed, low, high) for low, high in ends if high - low < small - 1e-6]
     return found
 
@@ -270,6 +274,11 @@ def attack(name: str, seeds: range, most: int, profile: str = "cms11") -> list[t
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_an_attacker_with_linear_programming_learns_no_small_number(name):
     assert attack(name, range(8), most=4) == []
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_an_attacker_learns_no_small_number_from_rounded_tables(name):
+    assert attack(name, range(5000, 5003), most=3, profile="opensafely") == []
 
 
 @pytest.mark.slow

@@ -140,6 +140,22 @@ def test_late_scores_of_many_restate_their_month():
     ]  # fmt: skip
 
 
+def test_who_of_a_closed_month_is_still_without_a_score_is_not_told():
+    """Of the 39 of September without a score 31 responded late, and eight are still without one.
+
+    Everyone less November would say that 80 of September responded; 17 had not when they were scored, and
+    of 105 that leaves the eight.
+    """
+    late = {"2026-09": (80, 17, 8), "2026-11": (30, 66, 4)}
+    one = series(counted(OCTOBER, {"2026-09": (49, 17, 39)}), counted(NOVEMBER, late))
+    assert shown(one, "end")["met"] == 110
+    assert shown(one, "2026-09") == {"met": 49, "not_met": 17, "unassessed": 39}
+    assert steps(one)[RESPONSE, "2026-11"][0] == "waiting"
+    more = {"2026-09": (60, 37, 8), "2026-11": (30, 66, 4)}  # 28 had not responded late or have no score
+    one = series(counted(OCTOBER, {"2026-09": (49, 17, 39)}), counted(NOVEMBER, more))
+    assert shown(one, "2026-11") == {"met": 30, "unmet_or_missing": 70}
+
+
 def test_what_was_hidden_once_stays_hidden():
     first = counted(OCTOBER, {"2026-10": (40, 30, 5)})
     then = counted(NOVEMBER, {"2026-10": (40, 30, 5), "2026-11": (20, 15, 30)})
@@ -248,6 +264,11 @@ def test_an_attacker_with_three_reports_learns_no_small_number():
     parts, found = attack(range(4), most=4)
     assert found == []
     assert parts > 15
+
+
+def test_an_attacker_who_knows_that_scores_stay_learns_nothing_from_many_late_ones():
+    """Of this series it could be told how many of a closed month's missing scores were still missing."""
+    assert attack([1003], most=12)[1] == []
 
 
 def test_without_the_link_the_attacker_would_learn():

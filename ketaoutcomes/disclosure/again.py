@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ketaoutcomes.disclosure.apart import Apart, View, few_apart, known_sum
 from ketaoutcomes.disclosure.choose import Web
 from ketaoutcomes.disclosure.facts import SCHEDULED, Fact, Group, Margin
 from ketaoutcomes.disclosure.moves import small
@@ -40,6 +41,7 @@ class Book:
 
     margin: Margin
     web: Web
+    apart: Apart
     now: Array
     before: Array
     stamp: Array
@@ -54,7 +56,7 @@ class Book:
         self.left = np.where((needs >= 0)[:, None], self.since[:, needs], 0) - self.since
 
 
-def book(margin: Margin, web: Web, now: Array, reports: Sequence[Told]) -> Book:
+def book(margin: Margin, web: Web, never: Apart, now: Array, reports: Sequence[Told]) -> Book:
     """A grouping beside what earlier reports told; a group that had no row had nobody.
 
     Facts that are the same people now may have been told on different days: the largest and the smallest
@@ -74,7 +76,7 @@ def book(margin: Margin, web: Web, now: Array, reports: Sequence[Told]) -> Book:
             values, when = np.array([n for n, _ in known]), np.array([at for _, at in known])
             most[row], least[row] = np.fmax(most[row], values), np.fmin(least[row], values)
             latest[row], first[row] = np.maximum(latest[row], when), np.minimum(first[row], when)
-    return Book(margin, web, now, before, stamp)
+    return Book(margin, web, never, now, before, stamp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,8 @@ class Books:
 
     def _safe(self, b: Book, row: int, groups: Array) -> bool:
         if self._small(b.since[:, row], groups) or self._linked(b, row, groups):
+            return False
+        if few_apart(View(b.apart, b.now, b.before, b.told), row, groups, self.limit):
             return False
         return self._within_total(b, row, groups) and self._over_groups(b, row)
 
@@ -162,6 +166,9 @@ class Books:
             return False
         p, at = b.margin.parents[i][1][block[0]], b.web.totals[i]
 
+        if few_apart(self._left_over(b, above, i, row, block), row, np.ones(1, dtype=bool), self.limit):
+            return True
+
         def left(q: Any) -> Array:
             shown = block[b.told[q, block]]
             came = above.since[:, at[q], p] - b.since[:, q, shown].sum(axis=1)
@@ -172,17 +179,33 @@ class Books:
         beside = [left(q) - own for q in linked if at[q] >= 0 and above.told[at[q], p]]
         return any(self._small(each) for each in (own, *beside))
 
+    def _left_over(self, b: Book, above: Book, i: int, row: int, block: Array) -> View:
+        """The groups of a total in which a row is not told, as one: what is known of them by difference."""
+        over, shown = block[~b.told[row, block]], block[b.told[row, block]]
+        p, at = b.margin.parents[i][1][block[0]], b.web.totals[i]
+        whole = np.where(at >= 0, above.before[:, at, p], np.nan) - b.before[:, :, shown].sum(axis=2)
+        before = np.concatenate([known_sum(b.before[:, :, over], 2), whole])[:, :, None]
+        told = ((at >= 0) & above.told[at, p] & b.told[:, shown].all(axis=1))[:, None]
+        return View(b.apart, b.now[:, over].sum(axis=1, keepdims=True), before, told)
+
     def _over_groups(self, b: Book, row: int) -> bool:
         """A total beside the sum of its groups as they were told on another day."""
         for child in self.of.values():
             for i, (other, of) in enumerate(child.margin.parents):
                 if other is not b.margin:
                     continue
-                for at in np.flatnonzero(child.web.totals[i] == row):
-                    summed = np.zeros((len(child.before), b.now.shape[1]))
+                total = child.web.totals[i]
+                summed = np.full(b.before.shape, np.nan)
+                for p in np.unique(of[of >= 0]):
+                    own = known_sum(child.before[:, :, of == p], 2)
+                    summed[:, total[total >= 0], p] = own[:, total >= 0]
+                if few_apart(View(b.apart, b.now, summed, b.told), row, b.told[row], self.limit):
+                    return False
+                for at in np.flatnonzero(total == row):
+                    parts = np.zeros((len(child.before), b.now.shape[1]))
                     for group in np.flatnonzero(of >= 0):
-                        summed[:, of[group]] += child.before[:, at, group]
-                    if self._small(b.now[row] - summed, b.told[row]):
+                        parts[:, of[group]] += child.before[:, at, group]
+                    if self._small(b.now[row] - parts, b.told[row]):
                         return False
         return True
 

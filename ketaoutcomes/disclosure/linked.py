@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.disclosure.again import Book, Books, book, unit_rows
+from ketaoutcomes.disclosure.apart import apart
 from ketaoutcomes.disclosure.choose import ranked, web_of
 from ketaoutcomes.disclosure.facts import DisclosureError, Fact, Group, Margin
 from ketaoutcomes.disclosure.printed import Number, Unit, numbers, units
@@ -204,12 +205,11 @@ class _Change:
         number: Callable[[Array], Array] = (
             (lambda n: np.floor(n / ROUND_TO + 0.5) * ROUND_TO) if rough else (lambda n: n)
         )
-        self.books: dict[tuple[str, ...], Book] = {
-            margin.by: book(
-                margin, web_of(margin, rules), number(margin.number.astype(np.float64)), self.reports
-            )
-            for margin in found
-        }
+        self.books: dict[tuple[str, ...], Book] = {}
+        for margin in found:
+            web = web_of(margin, rules)
+            now = number(margin.number.astype(np.float64))
+            self.books[margin.by] = book(margin, web, apart(margin, rules, web.pair), now, self.reports)
         self.found = found
 
     def tell(self, order: Sequence[str]) -> set[Unit]:
