@@ -140,7 +140,7 @@ def benchmark(tally: Tally, series: Series) -> Benchmark:
         kept = cell[(cell[column] == KEPT) & (cell["analysis"] == series.analysis)]
         everyone = cell[cell["analysis"] == "nri"]
         rows += [
-            key | _published(series, one),
+            key | published_rate(series, one),
             key | _counted(kept, tally, charts, OWN, series.analysis, "nobody_kept"),
             key | _counted(everyone, tally, charts, ALL_STARTED, "nri", "nobody_due"),
         ]
@@ -189,7 +189,7 @@ def _started(charts: Mapping[str, float]) -> float:
     return float(sum(charts[reason] for reason in ENTRY_REASONS if reason != _OTHER))
 
 
-def _published(series: Series, one: Reported) -> dict[str, Any]:
+def published_rate(series: Series, one: Reported) -> dict[str, Any]:
     """Their row: the rate as printed, and an interval from their n where that is stated."""
     rate, n = float(one.rate), float("nan") if one.n is None else float(one.n)
     low, high = interval(np.round(rate * n), n) if one.n is not None else (np.nan, np.nan)

@@ -21,6 +21,7 @@ from ketaoutcomes.report.meta import Meta
 from ketaoutcomes.report.record import RESULTS_SCHEMA
 
 if TYPE_CHECKING:
+    from ketaoutcomes.benchmarks import Benchmark
     from ketaoutcomes.study import Study
     from ketaoutcomes.tallies import Tally
 
@@ -32,13 +33,15 @@ class Published:
     """What a report is made of: its Tallies by name and, in a series, what was done to them.
 
     `history` and `steps` are those of `disclosure.Protection`; `restated` lists published counts of earlier
-    periods that are told differently now. Both are None where the report follows no other.
+    periods that are told differently now. Both are None where the report follows no other. `benchmarks` is in
+    internal reports only: it is counted under other plans, beside which nothing can be protected.
     """
 
     tallies: dict[str, Tally]
     history: pd.DataFrame | None = None
     steps: pd.DataFrame | None = None
     restated: pd.DataFrame | None = None
+    benchmarks: Benchmark | None = None
 
 
 def published(study: Study, *, audience: str, previous: str | Path | None = None) -> Published:
@@ -46,11 +49,11 @@ def published(study: Study, *, audience: str, previous: str | Path | None = None
 
     Raises `DisclosureError` where that folder holds no shared report that this one can follow.
     """
-    counted = _counted(study)
+    counted = _counted(study, audience=audience)
     if audience == INTERNAL:
         if previous is not None:
             raise DisclosureError("only shared reports follow one another; leave out --previous")
-        return Published(counted)
+        return Published(counted, benchmarks=study.benchmarks() if study.as_of != "none" else None)
     last = None if previous is None else last_protection(previous, list(counted))
     done = protection(list(counted.values()), study.plan.report.profile, last)
     shown = [_without_rows_of_few(tally) for tally in done.tallies]
@@ -102,8 +105,8 @@ def report_tallies(study: Study, *, audience: str) -> dict[str, Tally]:
     return published(study, audience=audience).tallies
 
 
-def _counted(study: Study) -> dict[str, Tally]:
-    """The Tallies of every report, as counted."""
+def _counted(study: Study, *, audience: str) -> dict[str, Tally]:
+    """The Tallies of a report, as counted; durability, not protected yet, is in internal ones only."""
     tables = ("flow", "points", "values")
     tallies = {
         "everyone": study.tally(at=("week", "end", "month"), kind="current", tables=tables),
@@ -112,10 +115,14 @@ def _counted(study: Study) -> dict[str, Tally]:
     if study.has_sites:
         tallies["by_site"] = study.tally(by="site", at="end", kind="current", tables=tables)
     tallies["safety"] = study.tally(at="end", tables=("safety",))
+    if len(study.cohort.monitoring):
+        tallies["safety_by_session"] = study.tally(at="session", tables=("safety",))
     if study.as_of != "none":
         tallies["good_time"] = study.tally(at="end", tables=("good_time",))
         if study.has_sites:
             tallies["good_time_by_site"] = study.tally(by="site", at="end", tables=("good_time",))
+        if audience == INTERNAL:
+            tallies["durability"] = study.tally(at="end", tables=("curves", "durability"))
     return {name: _unsigned(tally) for name, tally in tallies.items()}
 
 

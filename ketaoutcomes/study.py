@@ -329,7 +329,8 @@ class Study(
         profile = None if reader == "internal" else self.plan.report.profile
         return write(
             out, tallies=told.tallies, plan=self.plan, meta=report_meta(self, told.tallies), profile=profile,
-            audience=reader, history=told.history, steps=told.steps, restated=told.restated, force=force,
+            audience=reader, history=told.history, steps=told.steps, restated=told.restated,
+            benchmarks=told.benchmarks, force=force,
         )  # fmt: skip
 
     def state_occupation(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:

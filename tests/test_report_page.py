@@ -325,12 +325,26 @@ def test_sections_stand_in_reading_order_with_one_closing_block(whole: str) -> N
 
 
 def test_a_part_stands_on_the_page_once_its_table_is_there() -> None:
-    safety = pd.DataFrame([
-        {"axis": "session", "measure": HOSTILE, "of": 900, "n": 850, "count": 40, "value": 0.047,
-         "reason": ""},
-        {"axis": "session", "measure": "b", "of": 900, "n": float("nan"), "count": float("nan"),
-         "value": float("nan"), "reason": "hidden"},
-    ])  # fmt: skip
+    safety = pd.DataFrame(
+        [
+            {"measure": HOSTILE, "of": 900, "n": 850, "not_recorded": 50, "count": 40, "value": 0.047},
+            {
+                "measure": "b",
+                "of": 900,
+                "n": report_tables.NAN,
+                "not_recorded": report_tables.NAN,
+                "count": report_tables.NAN,
+                "value": report_tables.NAN,
+            },
+        ]
+    ).assign(
+        axis="course",
+        point="any",
+        instrument="safety",
+        statistic="share",
+        low=report_tables.NAN,
+        high=report_tables.NAN,
+    )
     text = page(report_tables.everything() | {"safety": safety})
     said = seen(text)
     assert "not a pharmacovigilance system" in said

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ketaoutcomes.report.beside import by_their_rules, from_the_page
 from ketaoutcomes.report.finished import finish
 from ketaoutcomes.report.folder import MANIFEST, CannotWrite, replace_folder
 from ketaoutcomes.report.letter import letter
@@ -21,6 +22,7 @@ from ketaoutcomes.report.workbook import workbook
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ketaoutcomes.benchmarks import Benchmark
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.tallies import Tally
 
@@ -38,6 +40,7 @@ def write(
     history: pd.DataFrame | None = None,
     steps: pd.DataFrame | None = None,
     restated: pd.DataFrame | None = None,
+    benchmarks: Benchmark | None = None,
     force: bool = False,
 ) -> list[Path]:
     """Write report.html, email.eml, tables.xlsx, results.json and manifest.json to `out`, all or none.
@@ -46,7 +49,9 @@ def write(
     and those grouped by protocol give the pages by session. For `audience="internal"` they may be raw and
     `profile` is None: the page then says that it must not be passed on. The same input gives the same bytes.
     In a series of reports `history` is what all of them told, which the next one needs; `steps` and
-    `restated` say what was repeated as it stood and which published numbers changed.
+    `restated` say what was repeated as it stood and which published numbers changed. Tallies named safety,
+    safety_by_session and durability make sections of their own. `benchmarks`, one's own rates by the rules of
+    published series, is for internal reports only: its counts are protected by nothing.
 
     Returns their paths. Raises `ValueError` where a shared report is asked for from raw counts, and
     `CannotWrite` where the folder holds files of others (unless `force`, which keeps them) or the file system
@@ -59,7 +64,11 @@ def write(
         raise ValueError(
             f"a shared report is made from protected Tallies only; not protected: {', '.join(raw)}"
         )
-    tables = finish(tallies) | in_series(steps, restated)
+    if audience == "shared" and benchmarks is not None:
+        raise ValueError("a shared report cannot hold one's own counts by the rules of published series")
+    tables = finish(tallies, plan.folders)
+    beside = by_their_rules(benchmarks) or from_the_page(tables, plan)
+    tables |= {one.name: one for one in beside} | in_series(steps, restated)
     header = next(iter(tallies.values())).header
     page = render(tables, header, plan=plan, meta=meta, profile=profile, audience=audience)
     files = {

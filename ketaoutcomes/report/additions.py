@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ketaoutcomes.report.finished import Described
-
-PLACES: Mapping[str, tuple[str, str]] = {
-    "durability": ("Do responses last", "Of those who responded: relapse, boosters and time off treatment."),
-    "safety": (
-        "Safety",
-        "Counts of what was recorded; not a pharmacovigilance system. Report adverse events through your "
-        "usual channels.",
-    ),
-    "benchmarks": (
-        "Beside published series",
-        "Published rates beside one’s own by the same rules. Different patients were treated: a difference "
-        "is no effect and no grade.",
-    ),
-}
-"""By the name of their finished table, or what it begins with: title, and what stands beside it."""
+    from ketaoutcomes.report.overview import Shown
 
 _COUNTS = frozenset(
     {"n", "of", "met", "due", "assessed", "people", "count", "not_recorded", "charts", "at_risk"}
@@ -48,22 +33,15 @@ class Plain:
 
 @dataclass(frozen=True)
 class Addition:
-    """One part: its id on the page, its title, what it is about, and its tables."""
+    """One part: its id on the page, its title, what it is about, its tables, and what stands around them."""
 
     id: str
     title: str
-    about: str
-    tables: tuple[Plain, ...]
-
-
-def additions(tables: Mapping[str, Described]) -> list[Addition]:
-    """The parts whose finished tables are there, in their fixed order."""
-    found = []
-    for name, (title, about) in PLACES.items():
-        own = [one for key, one in tables.items() if key == name or key.startswith(f"{name}_")]
-        if own:
-            found.append(Addition(name, title, about, tuple(plain(one) for one in own)))
-    return found
+    about: tuple[str, ...]
+    tables: tuple[Plain, ...] = ()
+    says: tuple[str, ...] = ()
+    figures: tuple[Shown, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def plain(described: Described) -> Plain:

@@ -345,7 +345,7 @@ def _by_day(described: Described | None, days: Sequence[int]) -> Markup | None:
         return None
     table = described.table
     says = "Chart of the share of everyone who started in each state, day by day."
-    draw = partial(_bands, table=table[table["day"] % 3 == 0])  # a third of the days draws the same bands
+    draw = partial(_bands, table=table[table["day"] % 4 == 0])  # a fourth of the days draws the same bands
     return chart(draw, name="occupation", says=says, size=(9.2, 4.2), left=1.7, right=2.1, top=0.3)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ketaoutcomes import control_results, results
 from ketaoutcomes.report.periods import changes, period_rates
-from ketaoutcomes.safety_results import safety
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,18 +43,22 @@ _AXES = {
 }
 
 
-def finish(tallies: Mapping[str, Tally]) -> dict[str, Described]:
+def finish(tallies: Mapping[str, Tally], folders: Sequence[str] = ()) -> dict[str, Described]:
     """Every table of the report by name, from its protected Tallies.
 
     Rates come once per Tally and axis; the flow, what was measured and the mean scores from the Tally of
     everyone together; retention and the days from dose to score from those grouped by protocol; good
-    time from Tallies that count nothing else.
+    time from Tallies that count nothing else; durability and safety from Tallies named so. `folders` are the
+    plan's own folders of definitions.
 
     Raises `ValueError` for a report without a Tally of everyone (one grouped by nothing).
     """
     from ketaoutcomes.report.good_time import good_time_tables
+    from ketaoutcomes.report.lasting import NAME, durability_tables
+    from ketaoutcomes.report.side_effects import BY_SESSION, ONCE, safety_tables
 
-    plain = [tally for name, tally in tallies.items() if not tally.header.basis and name != "safety"]
+    apart = (NAME, ONCE, BY_SESSION)
+    plain = [tally for name, tally in tallies.items() if not tally.header.basis and name not in apart]
     everyone = next((tally for tally in plain if not tally.header.by), None)
     if everyone is None:
         raise ValueError("a report needs a Tally of everyone together (by=())")
@@ -68,12 +71,8 @@ def finish(tallies: Mapping[str, Tally]) -> dict[str, Described]:
         elif tally.header.by == ("site",):
             tables += _sites(tally)
     tables += _over_time(everyone)
-    if "safety" in tallies:
-        says = "Of those asked about: who had it on record, who had not, and of whom it is not recorded."
-        tables.append(
-            Described("safety", "What was recorded, each person once", says, safety(tallies["safety"]))
-        )
     tables += [_measured(everyone), _trajectory(everyone), _flow(everyone), *good_time_tables(tallies)]
+    tables += [*durability_tables(tallies, folders), *safety_tables(tallies)]
     return {one.name: one for one in tables if len(one.table) or one.name == "changes"}
 
 

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ketaoutcomes import figures, wording
 from ketaoutcomes.report import overview, sentences, views
-from ketaoutcomes.report.additions import additions, plain
+from ketaoutcomes.report.additions import Addition, plain
+from ketaoutcomes.report.beside import beside
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.exposed import CLOCKS, exposed
+from ketaoutcomes.report.lasting import lasting
 from ketaoutcomes.report.series import good_time_day, repeated, told_again
+from ketaoutcomes.report.side_effects import side_effects
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -70,7 +73,7 @@ def render(
         "profile_says": PROFILES.get(profile or "", ""), "as_of": sentences.as_of(header.as_of),
         "dates_say": sentences.DATES.get(meta.dates, ""), "level": f"{100 * plan.rates.level:g}",
     }  # fmt: skip
-    content = _content(tables, plan, views.Words(plan))
+    content = _content(tables, plan, views.Words(plan), audience)
     return templates.get_template("page.html").render(context | content)
 
 
@@ -94,7 +97,9 @@ def environment() -> tuple[Environment, str]:
     return templates, loader.get_source(templates, "page.css")[0].strip()
 
 
-def _content(tables: Mapping[str, Described], plan: Plan, words: views.Words) -> dict[str, Any]:
+def _content(
+    tables: Mapping[str, Described], plan: Plan, words: views.Words, audience: str
+) -> dict[str, Any]:
     get = tables.get
     paragraphs, references = _methods(plan.methods())
     sessions: dict[str, list[views.Block]] = {}
@@ -103,6 +108,8 @@ def _content(tables: Mapping[str, Described], plan: Plan, words: views.Words) ->
     ends = views.group_blocks([get("rates_end"), get("rates_end_by_protocol")], "Protocol", words)
     ends = [block for block in ends if block.is_shown]
     visits = [name for name, blocks in sessions.items() if any(block.is_shown for block in blocks)]
+    good_time = exposed(tables, plan, words)
+    kept = good_time.kept if good_time and audience == "shared" else ""
     content = {
         "words": words, "methods": paragraphs, "references": references, "gates": _gates(plan, words),
         "ordinal": plan.population.courses, "latest": views.latest(get("rates_period"), words),
@@ -122,12 +129,19 @@ def _content(tables: Mapping[str, Described], plan: Plan, words: views.Words) ->
         "retention": views.stays(get("retention"), words), "retention_chart": _retention(get("retention")),
         "measured": _measured(get("measured"), words, has_end=bool(ends)),
         "timing": views.waits(get("timing"), words),
-        "good_time": exposed(tables, plan, words), "clocks": CLOCKS, "additions": additions(tables),
+        "good_time": good_time, "clocks": CLOCKS,
+        "additions": _additions(tables, words, kept),
         "hidden_rates": sum(_hidden(described) for described in tables.values()),
         "restated": plain(get("restatements")) if "restatements" in tables else None,  # type: ignore[arg-type]
         "steps": told_again(tables), "repeated": repeated(tables), "good_time_day": good_time_day(tables),
     }  # fmt: skip
     return content | {"contents": _contents(content)}
+
+
+def _additions(tables: Mapping[str, Described], words: views.Words, kept: str) -> list[Addition]:
+    """Parts that stand there only where the report holds their tables, in reading order."""
+    parts = (lasting(tables, words, kept), side_effects(tables, words), beside(tables, words))
+    return [one for one in parts if one is not None]
 
 
 CONTENTS = (

@@ -138,9 +138,10 @@ class Words:
     """Readers' words for the ids of a plan: instruments, criteria, protocols."""
 
     def __init__(self, plan: Plan) -> None:
-        known = plan.definitions
+        self.known = known = plan.definitions
         self.criteria = [known.criterion(name) for name in plan.criteria.primary]
         self.instruments = list(dict.fromkeys(c.instrument for c in self.criteria))
+        self.first = {c.instrument: c.name for c in reversed(self.criteria)}
         self.titles = {name: label(known.instrument(name).title) for name in self.instruments}
         self.recalls = {self.titles[name]: known.instrument(name).recall_days for name in self.instruments}
         self.short = {c.name: sentences.short_name(c) for c in self.criteria}

@@ -1,0 +1,260 @@
+"""Durability, safety and published series on the page: what each reader is told, and what is not told yet."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import ketaoutcomes as ko
+from ketaoutcomes import benchmarks
+from ketaoutcomes.disclosure import protect
+from ketaoutcomes.plan import Plan
+from ketaoutcomes.published import report_meta, report_tallies
+from ketaoutcomes.report import write
+from ketaoutcomes.report.additions import Addition
+from ketaoutcomes.report.beside import beside, by_their_rules, from_the_page
+from ketaoutcomes.report.finished import Described, finish
+from ketaoutcomes.report.lasting import NOT_TOLD, lasting
+from ketaoutcomes.report.side_effects import side_effects
+from ketaoutcomes.report.views import Words
+from ketaoutcomes.tallies import Tally
+
+HOSTILE = "<script>alert(1)</script>\u202e{{7*7}}"
+
+
+@cache
+def study() -> ko.Study:
+    return ko.Study(ko.load_sample())
+
+
+@cache
+def tallies(audience: str) -> dict[str, Tally]:
+    return report_tallies(study(), audience=audience)
+
+
+@cache
+def tables(audience: str) -> dict[str, Described]:
+    return finish(tallies(audience))
+
+
+@cache
+def pages(folder: Path) -> dict[str, str]:
+    found = {}
+    for audience in ("shared", "internal"):
+        study().report(folder / audience, audience=audience)
+        found[audience] = (folder / audience / "report.html").read_text(encoding="utf-8")
+    return found
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return pages(tmp_path_factory.mktemp("sections"))
+
+
+def section(page: str, name: str) -> str:
+    return page[page.index(f'<section id="{name}"') :].partition("</section>")[0]
+
+
+def words() -> Words:
+    return Words(study().plan)
+
+
+def cells(part: Addition | None, title: str) -> dict[str, tuple[str, ...]]:
+    assert part is not None
+    (table,) = [one for one in part.tables if one.title.startswith(title)]
+    return {row[0]: row[1:] for row in table.rows}
+
+
+def test_both_pages_have_the_three_sections_in_reading_order(written: dict[str, str]) -> None:
+    for page in written.values():
+        ids = re.findall(r'<section id="([\w-]+)"', page)
+        assert ids[-4:] == ["durability", "safety", "benchmarks", "about"]
+        assert len(page.encode()) < 400_000
+
+
+def test_safety_says_what_was_recorded_and_what_was_not(written: dict[str, str]) -> None:
+    table = study().safety()
+    row = table[(table["axis"] == "course") & (table["measure"] == "nausea")].iloc[0]
+    told = cells(side_effects(tables("internal"), words()), "Recorded after any dose")["Nausea"]
+    assert told[0] == f"{row['count']:.0f} of {row['n']:.0f}"
+    assert told[3] == f"{row['not_recorded']:.0f}"
+    for page in written.values():
+        said = section(page, "safety")
+        assert "not a pharmacovigilance system" in said
+        assert "Blank is not recorded, never no" in said
+        assert "PHQ-9 higher by at least 6 points at the last score" in said
+        assert "phq9_deterioration" not in said
+
+
+def test_few_serious_events_are_told_inside_only() -> None:
+    inside = cells(side_effects(tables("internal"), words()), "Recorded after any dose")
+    shared = cells(side_effects(tables("shared"), words()), "Recorded after any dose")
+    few = int(inside["A serious adverse event"][0].split()[0])
+    assert 0 < few <= 10
+    assert shared["A serious adverse event"] == ("hidden",) * 4
+    assert shared["Nausea"] == inside["Nausea"]
+
+
+def test_no_number_of_one_to_ten_people_stands_in_a_shared_section(written: dict[str, str]) -> None:
+    for name in ("safety", "safety_by_session"):
+        shown = tables("shared")[name].table
+        for column in ("of", "n", "not_recorded", "count"):
+            numbers = shown[column].dropna()
+            assert not numbers.between(1, 10).any(), (name, column)
+    said = section(written["shared"], "safety")
+    assert not re.search(r">(?:[1-9]|10) of [\d,]+<", said)
+
+
+def test_safety_changes_nothing_else_in_a_shared_report() -> None:
+    raw = tallies("internal")
+    own = {name: raw[name] for name in raw if name not in ("durability", "safety", "safety_by_session")}
+    shown = tallies("shared")
+    for name, alone in zip(own, protect(list(own.values())), strict=True):
+        together = shown[name]
+        pd.testing.assert_frame_equal(alone.points, together.points)
+        pd.testing.assert_frame_equal(alone.transitions, together.transitions)
+
+
+def test_without_records_of_monitoring_safety_speaks_of_worsening_only() -> None:
+    rows = [(f"P{i}", day, 20 if day == 0 else 8) for i in range(40) for day in (0, 3, 7, 10, 14, 17)]
+    table = pd.DataFrame(rows, columns=["patient", "day", "phq9"]).assign(route="iv")
+    people = pd.DataFrame({"patient": sorted(set(table["patient"])), "cut_day": 300})
+    bare = ko.Study(ko.Cohort.from_frames(table, people=people))
+    found = report_tallies(bare, audience="shared")
+    assert "safety" in found
+    assert "safety_by_session" not in found
+    part = side_effects(finish(found), Words(bare.plan))
+    assert part is not None
+    assert part.says[0].startswith("No side effect was recorded")
+    assert [one.title for one in part.tables] == ["Got worse, and the item on thoughts of self-harm"]
+    assert part.figures == ()
+
+
+def test_durability_is_told_inside_and_said_to_be_missing_in_shared_reports(
+    written: dict[str, str],
+) -> None:
+    inside, shared = (section(written[name], "durability") for name in ("internal", "shared"))
+    assert NOT_TOLD in shared
+    assert "mature courses that responded" in shared
+    assert "<svg" not in shared
+    assert "<table" not in shared
+    assert NOT_TOLD not in inside
+    assert "phq9_response50" not in inside
+    assert "A relapse is seen only at a score" in inside
+    assert not any(name.startswith("durability") for name in tables("shared"))
+
+
+def test_durability_repeats_the_numbers_of_its_tables() -> None:
+    found = tables("internal")
+    marks = found["durability_marks"].table
+    row = marks[(marks["criterion"] == "phq9_response50") & (marks["relapse"] == "lost")].iloc[0]
+    told = cells(lasting(found, words()), "PHQ-9 halved: without a relapse")["4 weeks"]
+    assert told[0].split("\u202f")[0] == f"{100 * row['no_relapse']:.0f}"
+    assert told[1] == str(row["at_risk"])
+    became = cells(lasting(found, words()), "What became of responses")
+    assert next(iter(became)) == "PHQ-9 halved"
+    for met, lost, again, rest, never, _ in became.values():
+        assert int(met) == int(lost) + int(again) + int(rest)
+        assert int(never) <= int(rest)
+
+
+def test_shared_reports_set_published_rates_beside_rates_of_the_page_only() -> None:
+    shown = tables("shared")
+    (table, _) = from_the_page(shown, study().plan)
+    own = table.table[table.table["source"] == benchmarks.ALL_STARTED]
+    assert set(zip(own["criterion"], own["axis"], own["point"], strict=True)) >= {
+        ("phq9_response50", "end", "end"), ("phq9_remission_lt5", "end", "end"),
+        ("phq9_response50", "week", "6"),
+    }  # fmt: skip
+    for row in own.itertuples(index=False):
+        rates = shown[f"rates_{row.axis}"].table
+        same = (rates["criterion"] == row.criterion) & (rates["point"] == row.point)
+        (mine,) = rates[same & (rates["analysis"] == "nri")].itertuples(index=False)
+        assert (row.met, row.n, row.rate) == (mine.met, mine.n, mine.rate)
+    assert (own["kind"] == "current").all()
+    assert benchmarks.OWN not in set(table.table["source"])
+
+
+def test_a_hidden_rate_has_nothing_set_beside_it() -> None:
+    hidden = dict(tables("shared"))
+    for name in ("rates_end", "rates_week"):
+        table = hidden[name].table.assign(met=float("nan"), rate=float("nan"), reason="hidden")
+        hidden[name] = Described(name, "", "", table)
+    assert from_the_page(hidden, study().plan) == []
+    assert beside(hidden, words()) is None
+
+
+def test_internal_reports_apply_their_rules() -> None:
+    found = study().benchmarks()
+    part = beside({one.name: one for one in by_their_rules(found)}, words())
+    assert part is not None
+    (table,) = part.tables
+    first = table.rows[0]
+    own = found.table[found.table["source"] == benchmarks.OWN].iloc[0]
+    assert first[0] == "McInnes 2022"
+    assert first[3].endswith(f"of {own['n']:.0f}")
+    assert "no effect and no grade" in part.about[0]
+    assert any("McIntyre 2020" in note for note in part.notes)  # nobody answered its questionnaire
+
+
+def test_counts_by_their_rules_cannot_come_into_a_shared_report(tmp_path: Path) -> None:
+    told = tallies("shared")
+    meta = report_meta(study(), told)
+    with pytest.raises(ValueError, match="shared report cannot hold"):
+        write(tmp_path / "out", tallies=told, plan=study().plan, meta=meta, benchmarks=study().benchmarks())
+
+
+def test_a_report_of_day_offsets_without_an_end_has_no_durability_and_no_published_series(
+    tmp_path: Path,
+) -> None:
+    rows = [(f"P{i}", day, 20 if day == 0 else 8) for i in range(40) for day in (0, 3, 7, 10, 14, 17)]
+    table = pd.DataFrame(rows, columns=["patient", "day", "phq9"]).assign(route="iv")
+    open_ended = ko.Study(ko.Cohort.from_frames(table))
+    for audience in ("shared", "internal"):
+        open_ended.report(tmp_path / audience, audience=audience)
+        text = (tmp_path / audience / "report.html").read_text(encoding="utf-8")
+        assert not {"durability", "benchmarks"} & set(re.findall(r'<section id="([\w-]+)"', text))
+
+
+@pytest.mark.slow
+def test_a_report_follows_one_with_safety(tmp_path: Path) -> None:
+    first = ko.Study(ko.load_sample(), as_of="2026-09")
+    first.report(tmp_path / "first")
+    study().report(tmp_path / "second", previous=tmp_path / "first")
+    content = json.loads((tmp_path / "second" / "results.json").read_text(encoding="utf-8"))
+    assert {"safety", "safety_by_session"} <= set(content["tallies"])
+    page = (tmp_path / "second" / "report.html").read_text(encoding="utf-8")
+    assert "not a pharmacovigilance system" in section(page, "safety")
+
+
+def test_labels_are_text() -> None:
+    plan = Plan()
+    rows = [
+        {"protocol": HOSTILE, "axis": axis, "point": point, "instrument": instrument, "measure": HOSTILE,
+         "statistic": "share", "of": 90, "n": 80, "not_recorded": 10, "count": 40, "value": 0.5, "sd": 0.0,
+         "low": 0.4, "high": 0.6, "reason": ""}
+        for axis, point, instrument in (("course", "any", "safety"), ("course", "last", HOSTILE))
+    ]  # fmt: skip
+    part = side_effects({"safety": Described("safety", "", "", pd.DataFrame(rows))}, Words(plan))
+    assert part is not None
+    assert "\u202e" not in repr(part)
+    series = {
+        "series": HOSTILE, "instrument": HOSTILE, "criterion": HOSTILE, "axis": "end", "point": HOSTILE,
+        "kind": "current", "analysis": "nri", "charts": 9.0, "n": 90.0, "met": 40.0, "rate": 0.5,
+        "low": 0.4, "high": 0.6, "share_kept": 0.5, "reason": "",
+    }  # fmt: skip
+    table = pd.DataFrame([series | {"source": name} for name in ("published", "own_all_started")])
+    sources = pd.DataFrame([{"series": HOSTILE, "title": HOSTILE, "cite": HOSTILE, "sure": "poster"}])
+    own = {
+        "benchmarks": Described("benchmarks", "", "", table),
+        "benchmarks_sources": Described("benchmarks_sources", "", "", sources),
+    }
+    found = beside(own, Words(plan))
+    assert found is not None
+    assert "\u202e" not in repr(found)
+    assert "<script>" not in str(found.figures[0].svg)
