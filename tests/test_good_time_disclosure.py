@@ -296,7 +296,9 @@ def fuller(*, moves: bool = False) -> GoodTime:
             )
             for extra in told(situation, group, states, scored=worse != "no_score"):
                 for status in finer if waits else ["no_level" if group == "not_evaluable" else ""]:
-                    for unscored in ("", "missing", "carried_not_met", *(["carried_met"] if may else [])):
+                    # Who responded may be scored at the end without meeting the criterion any more.
+                    again = ["carried_met", "not_met"] if may else []
+                    for unscored in ("", "missing", "carried_not_met", *again):
                         if worse == "no_score" and unscored != "missing":
                             continue
                         types.append(person(
