@@ -140,6 +140,7 @@ def _recomputed(
     """How a report differs from what its inputs give now; nothing where it does not."""
     import ketaoutcomes as ko
     from ketaoutcomes.report.audit import follows_another
+    from ketaoutcomes.report.folder import PDF
     from ketaoutcomes.report.meta import versions
 
     plan = plan_from(plan_path)
@@ -159,7 +160,7 @@ def _recomputed(
     study = ko.Study(cohort, as_of=manifest["as_of"] if dated else None)
     with tempfile.TemporaryDirectory() as place:
         again = Path(place) / "again"
-        study.report(again, audience=manifest["audience"], previous=previous)
+        study.report(again, audience=manifest["audience"], previous=previous, pdf=PDF in manifest["outputs"])
         names = sorted(set(manifest["outputs"]))
         differ = [name for name in names if not _same(folder / name, again / name)]
     if not differ:

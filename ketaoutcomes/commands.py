@@ -103,6 +103,7 @@ KINDS = (
     ("ketaoutcomes.definitions", "DefinitionError", USAGE),
     ("ketaoutcomes.disclosure", "DisclosureError", DISCLOSURE),
     ("ketaoutcomes.report", "CannotWrite", CANNOT_WRITE),
+    ("ketaoutcomes.report.pdf", "NoPdf", USAGE),
 )
 """Every error meant for the user: its module, its name, the exit code it leads to."""
 

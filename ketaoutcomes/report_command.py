@@ -36,7 +36,15 @@ class Where(NamedTuple):
     out: str
     audience: str
     previous: str | None
+    pdf: bool
     force: bool
+
+    @property
+    def files(self) -> list[str]:
+        """The files of the report."""
+        from ketaoutcomes.report.folder import FILES, PDF
+
+        return [*FILES, PDF] if self.pdf else list(FILES)
 
 
 @group.command(short_help="Write the report of the INPUT files to a folder.")
@@ -58,6 +66,7 @@ class Where(NamedTuple):
     type=click.Path(),
     help="The last shared report: this one is protected beside it.",
 )
+@click.option("--pdf", is_flag=True, help="Write report.pdf, too; needs the extra [pdf].")
 @click.option("--force", is_flag=True, help="Write into a folder that holds other files, too.")
 @click.option("--keep-going", is_flag=True, help="Leave out files that are refused, say so, and end with 4.")
 @click.option("--dry-run", is_flag=True, help="Read, count and protect; say what would be written.")
@@ -71,6 +80,7 @@ def report(
     as_of: str | None,
     audience: str | None,
     previous: str | None,
+    pdf: bool,
     force: bool,
     keep_going: bool,
     dry_run: bool,
@@ -82,16 +92,16 @@ def report(
     All five are written or none; the same input gives the same bytes.
     """
     import ketaoutcomes as ko
-    from ketaoutcomes.report.folder import FILES, hold, refuse
+    from ketaoutcomes.report.folder import hold, refuse
     from ketaoutcomes.report.meta import untested, versions
 
     day, plan = as_of_day(month, as_of), plan_from(plan_path)
     for newer in untested(versions()):
         click.echo(f"newer than this package was tested with: {newer}", err=True)
-    where = Where(out, audience or plan.report.audience, previous, force)
+    where = Where(out, audience or plan.report.audience, previous, pdf, force)
     with nullcontext() if dry_run else hold(out):
         if dry_run:
-            refuse(out, FILES, force=force)
+            refuse(out, where.files, force=force)
         progress(f"reading {', '.join(inputs)} ...", quiet or as_json)
         study = ko.Study(ko.read(list(inputs), plan, keep_going=keep_going), as_of=day)
         progress(f"as of {study.as_of}; counting ...", quiet or as_json)
@@ -111,7 +121,9 @@ def _written(study: Study, where: Where) -> str:
     from ketaoutcomes.report.folder import written
 
     before = written(where.out)
-    study.report(where.out, audience=where.audience, previous=where.previous, force=where.force)
+    study.report(
+        where.out, audience=where.audience, previous=where.previous, pdf=where.pdf, force=where.force
+    )
     return UP_TO_DATE if before is not None and written(where.out) == before else "written"
 
 
@@ -128,14 +140,13 @@ def _document(study: Study, where: Where, state: str) -> dict[str, Any]:
     """What a run did or would do, as one JSON document."""
     from ketaoutcomes.intake import quarantined_share
     from ketaoutcomes.plan.summary import changed
-    from ketaoutcomes.report.folder import FILES
 
     cohort, plan = study.cohort, study.plan
     return {
         "schema": 1,
         "state": state,
         "out": where.out,
-        "files": list(FILES),
+        "files": where.files,
         "as_of": study.as_of,
         "audience": where.audience,
         "profile": None if where.audience == "internal" else plan.report.profile,

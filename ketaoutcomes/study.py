@@ -311,6 +311,7 @@ class Study(
         *,
         audience: str | None = None,
         previous: str | Path | None = None,
+        pdf: bool = False,
         force: bool = False,
     ) -> list[Path]:
         """Write report.html, email.eml, tables.xlsx, results.json and manifest.json to `out`, all or none.
@@ -318,8 +319,9 @@ class Study(
         A `shared` report (the default) is made of counts protected by the plan's disclosure profile; an
         `internal` one holds exact counts and says on every page that it must not be passed on. The same input
         gives the same bytes. `previous` is the folder of the last shared report: this one is then protected
-        beside it, so that their difference tells of nobody. Returns the paths; raises `report.CannotWrite`
-        where the folder cannot be replaced, and the old report then stands as it was.
+        beside it, so that their difference tells of nobody. `pdf` adds report.pdf, with the extra `[pdf]`.
+        Returns the paths; raises `report.CannotWrite` where the folder cannot be replaced, and the old report
+        then stands as it was.
         """
         from ketaoutcomes.published import published, report_meta
         from ketaoutcomes.report import write
@@ -330,7 +332,7 @@ class Study(
         return write(
             out, tallies=told.tallies, plan=self.plan, meta=report_meta(self, told.tallies), profile=profile,
             audience=reader, history=told.history, steps=told.steps, restated=told.restated,
-            benchmarks=told.benchmarks, force=force,
+            benchmarks=told.benchmarks, as_pdf=pdf, force=force,
         )  # fmt: skip
 
     def state_occupation(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from ketaoutcomes.report.beside import by_their_rules, from_the_page
 from ketaoutcomes.report.finished import finish
-from ketaoutcomes.report.folder import MANIFEST, CannotWrite, replace_folder
+from ketaoutcomes.report.folder import MANIFEST, PDF, CannotWrite, replace_folder
 from ketaoutcomes.report.letter import letter
 from ketaoutcomes.report.meta import Meta
 from ketaoutcomes.report.page import AUDIENCES, render
+from ketaoutcomes.report.pdf import pdf
 from ketaoutcomes.report.record import manifest_json, results_json
 from ketaoutcomes.report.series import in_series
 from ketaoutcomes.report.workbook import workbook
@@ -41,6 +42,7 @@ def write(
     steps: pd.DataFrame | None = None,
     restated: pd.DataFrame | None = None,
     benchmarks: Benchmark | None = None,
+    as_pdf: bool = False,
     force: bool = False,
 ) -> list[Path]:
     """Write report.html, email.eml, tables.xlsx, results.json and manifest.json to `out`, all or none.
@@ -51,7 +53,8 @@ def write(
     In a series of reports `history` is what all of them told, which the next one needs; `steps` and
     `restated` say what was repeated as it stood and which published numbers changed. Tallies named safety,
     safety_by_session and durability make sections of their own. `benchmarks`, one's own rates by the rules of
-    published series, is for internal reports only: its counts are protected by nothing.
+    published series, is for internal reports only: its counts are protected by nothing. With
+    `as_pdf`, the page is written as report.pdf, too.
 
     Returns their paths. Raises `ValueError` where a shared report is asked for from raw counts, and
     `CannotWrite` where the folder holds files of others (unless `force`, which keeps them) or the file system
@@ -79,6 +82,8 @@ def write(
         "tables.xlsx": workbook(tables, _about(meta, audience, header.plan_hash)),
         "email.eml": letter(tables, header, plan=plan, meta=meta, audience=audience),
     }
+    if as_pdf:
+        files[PDF] = pdf(page)
     vouched = manifest_json(files, plan=plan, tallies=tallies, meta=meta, audience=audience, profile=profile)
     return replace_folder(Path(out), files | {MANIFEST: vouched}, force=force)
 

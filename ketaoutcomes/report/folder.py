@@ -24,6 +24,7 @@ except ImportError:  # Windows
 MANIFEST = "manifest.json"
 FILES = ("report.html", "email.eml", "tables.xlsx", "results.json", MANIFEST)
 """What a report consists of."""
+PDF = "report.pdf"  # where it is asked for
 
 _HELD: set[Path] = set()  # by this very process, which may write within what it holds
 
