@@ -156,6 +156,36 @@ def test_who_of_a_closed_month_is_still_without_a_score_is_not_told():
     assert shown(one, "2026-11") == {"met": 30, "unmet_or_missing": 70}
 
 
+def by_week(as_of: str, weeks: Counts) -> list[Tally]:
+    """Everyone at some weeks."""
+    (one,) = counted(as_of, weeks)
+    table = one.points[one.points["axis"] == "month"].assign(axis="week")
+    header = replace(one.header, axes=("week",))
+    return [replace(one, header=header, points=typed("points", table, ()))]
+
+
+def test_the_weeks_of_a_table_are_all_of_one_day():
+    """Two more responded by week 8, so week 4 is repeated, too: no table mixes two days."""
+    first = by_week(OCTOBER, {"4": (40, 30, 20), "8": (25, 20, 15)})
+    then = by_week(NOVEMBER, {"4": (60, 45, 35), "8": (27, 35, 30)})
+    last = by_week(DECEMBER, {"4": (80, 60, 50), "8": (45, 50, 45)})
+    two = series(first, then)
+    assert steps(two) == {(RESPONSE, ""): ("repeated", OCTOBER)}
+    assert shown(two, "4") == {"met": 40, "not_met": 30, "unassessed": 20}
+    three = protection(last, previous=two)
+    assert steps(three) == {(RESPONSE, ""): ("restated", DECEMBER)}
+    assert shown(three, "4") == {"met": 80, "not_met": 60, "unassessed": 50}
+
+
+def test_a_week_that_is_reached_is_told_with_the_weeks_before_or_waits():
+    first = by_week(OCTOBER, {"4": (40, 30, 20)})
+    told = series(first, by_week(NOVEMBER, {"4": (60, 45, 35), "8": (27, 35, 40)}))
+    assert shown(told, "8") == {"met": 27, "not_met": 35, "unassessed": 40}
+    not_told = series(first, by_week(NOVEMBER, {"4": (43, 45, 35), "8": (27, 35, 40)}))
+    assert steps(not_told) == {(RESPONSE, ""): ("repeated", OCTOBER)}
+    assert shown(not_told, "8") == {}
+
+
 def test_what_was_hidden_once_stays_hidden():
     first = counted(OCTOBER, {"2026-10": (40, 30, 5)})
     then = counted(NOVEMBER, {"2026-10": (40, 30, 5), "2026-11": (20, 15, 30)})

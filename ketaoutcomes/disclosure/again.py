@@ -172,7 +172,11 @@ class Books:
         def left(q: Any) -> Array:
             shown = block[b.told[q, block]]
             came = above.since[:, at[q], p] - b.since[:, q, shown].sum(axis=1)
-            return np.append(came, above.now[at[q], p] - b.now[q, shown].sum())
+            # The total of another day beside its groups as they are now: late scores are in these only.
+            then = np.where(b.before[:, q, shown] != 0, b.now[q, shown], 0).sum(axis=1)
+            hidden = np.isnan(b.before[:, q, block[~b.told[q, block]]]).any(axis=1)
+            past = np.where(hidden, above.before[:, at[q], p] - then, np.nan)
+            return np.concatenate([came, past, [above.now[at[q], p] - b.now[q, shown].sum()]])
 
         own = left(row)
         linked = [q for q in np.flatnonzero(b.web.pair[row]) if b.told[q, block].any()]
@@ -216,9 +220,9 @@ def unit_rows(
     """The rows and groups in which a unit is told, as it was the last time; None where it cannot be now."""
     rows: dict[tuple[str, ...], dict[int, Array]] = {}
     fresh = {(one.by, one.fact, one.group): one.n for one in now}
-    seen = {(one.by, one.group) for one in last}
+    seen = {(one.by, one.fact, one.group) for one in last}
     chosen = [one for one in last if not np.isnan(one.n)]
-    chosen += [one for one in now if not np.isnan(one.n) and (one.by, one.group) not in seen]
+    chosen += [one for one in now if not np.isnan(one.n) and (one.by, one.fact, one.group) not in seen]
     for one in chosen:
         b = books.get(one.by)
         if (

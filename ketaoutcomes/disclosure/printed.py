@@ -1,7 +1,7 @@
 """A protected Tally read back: which facts its rows tell, by the unit in which they are published together.
 
-A *unit* is what is restated or repeated as one: all groups of a criterion at one point of an axis (of months,
-one month), one variable at a point, one step of the flow.
+A *unit* is what is restated or repeated as one: all groups of a criterion at every point of an axis (of
+months, at one month), a variable at every point of an axis, a step of the flow or all its sessions.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ Array = Any
 
 
 class Unit(NamedTuple):
-    """What is published together: a table of one Tally, an instrument, and a point of an axis.
+    """What is published together, as of one day: in a table of one Tally, an instrument's rows of an axis.
 
-    Of the flow `axis` is the unit counted and `point` the step; of values `criterion` is the variable.
+    `point` is empty but for a month, the end, and a step of the flow. Of the flow `axis` is the unit counted
+    and `point` the step (`session` for all sessions); of values `criterion` is the variable.
     """
 
     by: tuple[str, ...]
@@ -58,6 +59,18 @@ class Number(NamedTuple):
 
 def units(tally: Tally, table: str) -> list[Unit]:
     """The unit of every row of a protected Tally's table."""
+    return [_whole(place) for place in _places(tally, table)]
+
+
+def _whole(place: Unit) -> Unit:
+    """The unit of a row: points of time that follow one another are one table, told as of one day."""
+    if place.table == "flow":
+        return place._replace(point="session") if place.point.startswith("session:") else place
+    return place._replace(point="") if place.axis in ("session", "week") else place
+
+
+def _places(tally: Tally, table: str) -> list[Unit]:
+    """The unit of every row with the row's own point."""
     by, rows = tuple(tally.header.by), getattr(tally, table)
     columns = {
         "points": ("instrument", "criterion", "kind", "axis", "point"),
@@ -90,7 +103,7 @@ def _points(tally: Tally) -> Iterator[Number]:
     by, table = tuple(tally.header.by), tally.points
     cells: dict[tuple[Unit, str, Group], dict[tuple[str, str], float]] = {}
     own = zip(
-        units(tally, "points"), table["criterion"], _groups(table, by), table["given"], table["state"],
+        _places(tally, "points"), table["criterion"], _groups(table, by), table["given"], table["state"],
         table["n"].astype("float64"), strict=True,
     )  # fmt: skip
     for unit, criterion, group, given, state, n in own:
@@ -105,7 +118,7 @@ def _points(tally: Tally) -> Iterator[Number]:
         margin, place = _sorted(margin, place)
         for (role, suffix), n in _told(found).items():
             fact = Fact(role, unit.instrument, criterion + suffix, *at)
-            yield Number(unit, margin, fact, place, n)
+            yield Number(_whole(unit), margin, fact, place, n)
 
 
 def _sorted(by: Sequence[str], group: Group) -> tuple[tuple[str, ...], Group]:
@@ -138,14 +151,14 @@ def _flow(tally: Tally) -> Iterator[Number]:
     by, table = tuple(tally.header.by), tally.flow
     steps: dict[tuple[Unit, Group], dict[str, float]] = {}
     own = zip(
-        units(tally, "flow"), _groups(table, by), table["reason"], table["n"].astype("float64"), strict=True
+        _places(tally, "flow"), _groups(table, by), table["reason"], table["n"].astype("float64"), strict=True
     )
     for unit, group, reason, n in own:
         steps.setdefault((unit, group), {})[str(reason)] = float(n)
     for (unit, group), cells in steps.items():
         margin, place = _sorted(by, group)
         for fact, n in _step(unit, cells):
-            yield Number(unit, margin, fact, place, n)
+            yield Number(_whole(unit), margin, fact, place, n)
 
 
 def _step(unit: Unit, cells: dict[str, float]) -> Iterator[tuple[Fact, float]]:
@@ -183,16 +196,11 @@ def _cascade(instrument: str, cells: dict[str, float]) -> Iterator[tuple[Fact, f
 def _values(tally: Tally) -> Iterator[Number]:
     by, table = tuple(tally.header.by), tally.values
     own = zip(
-        units(tally, "values"), _groups(table, by), table["variable"], table["n"].astype("float64"),
+        _places(tally, "values"), _groups(table, by), table["variable"], table["n"].astype("float64"),
         strict=True,
     )  # fmt: skip
     for unit, group, variable, n in own:
         if str(variable).endswith(":n"):
             margin, place = _sorted(by, group)
-            yield Number(
-                unit,
-                margin,
-                value_fact(unit.instrument, unit.criterion, unit.axis, unit.point),
-                place,
-                float(n),
-            )
+            fact = value_fact(unit.instrument, unit.criterion, unit.axis, unit.point)
+            yield Number(_whole(unit), margin, fact, place, float(n))
