@@ -296,9 +296,16 @@ def test_an_attacker_with_three_reports_learns_no_small_number():
     assert parts > 15
 
 
-def test_an_attacker_who_knows_that_scores_stay_learns_nothing_from_many_late_ones():
-    """Of this series it could be told how many of a closed month's missing scores were still missing."""
-    assert attack([1003], most=12)[1] == []
+@pytest.mark.parametrize(
+    "seed",
+    [
+        1003,  # how many of a closed month's missing scores were still missing
+        1194,  # how many of a month not told were not in remission, from another day's total
+        1262,  # who is eligible now and was not due in a number that is only repeated
+    ],
+)
+def test_an_attacker_learns_nothing_from_series_that_told_of_a_few_once(seed: int):
+    assert attack([seed], most=8)[1] == []
 
 
 def test_without_the_link_the_attacker_would_learn():

@@ -118,6 +118,9 @@ class Books:
         """
         web, now, since, before = b.web, b.now, b.since, b.before
         pair = np.flatnonzero(web.pair[row])
+        # Also what is only repeated: whoever is in this number and was not in that one then.
+        if self._small(now[row] - before[:, pair], groups & (now[row] >= now[pair])):
+            return True
         pair = pair[(b.told[pair] & groups).any(axis=1)]
         both = b.told[pair] & groups
         larger, stamp = now[pair] >= now[row], b.stamp
