@@ -44,10 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"ketaoutcomes {__version__}\n")
         return 0
-    from ketaoutcomes import audit_commands, commands, report_command  # two of them add theirs to `commands`
+    from ketaoutcomes.commands import run
 
-    del audit_commands, report_command
-    return commands.run(given)
+    return run(given)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -57,6 +58,8 @@ def group() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. Whatever goes wrong is one plain message on stderr."""
+    importlib.import_module("ketaoutcomes.report_command")  # these add their commands to the group
+    importlib.import_module("ketaoutcomes.audit_commands")
     before, as_json = os.umask(0o077), "--json" in arguments
     try:
         with warnings.catch_warnings():
