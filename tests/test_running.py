@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+import ketaoutcomes
 from ketaoutcomes.cli import main
 from ketaoutcomes.report.folder import hold
 
 HEADER = "patient,date,dose,unit,route,site,phq9,phq9_9\n"
 CANARY = "CANARY-7319"
+HOME = str(Path(ketaoutcomes.__file__).parent.parent)  # for processes that start where it is not installed
 
 
 def site_file(folder: Path, site: str, patients: int = 14, canary: str = "") -> Path:
@@ -62,7 +64,7 @@ def test_two_runs_at_once(here: Path, capfd: pytest.CaptureFixture[str]) -> None
     other = subprocess.Popen(
         [sys.executable, "-c", "import sys, ketaoutcomes.report.folder as f\n"
          "with f.hold('out'):\n    print('held', flush=True); sys.stdin.read()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=here,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=here, env={**os.environ, "PYTHONPATH": HOME},
     )  # fmt: skip
     assert other.stdout is not None
     assert other.stdout.readline() == b"held\n"
@@ -185,10 +187,9 @@ def test_only_the_worklist_names_patients(here: Path, capfd: pytest.CaptureFixtu
 
 def test_cron_has_no_home_and_no_terminal(here: Path) -> None:
     file = site_file(here, "north")
-    path = os.environ.get("PYTHONPATH", "")
     ended = subprocess.run(
         [sys.executable, "-m", "ketaoutcomes.cli", *report(file)],
-        cwd=here, env={"PYTHONPATH": path, "LC_ALL": "C"}, capture_output=True, stdin=subprocess.DEVNULL,
+        cwd=here, env={"PYTHONPATH": HOME, "LC_ALL": "C"}, capture_output=True, stdin=subprocess.DEVNULL,
         check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr

@@ -66,7 +66,7 @@ def coarsen(
         >>> study = ko.Study(ko.load_sample())
         >>> tallies = [study.tally(at=("end", "month"), kind="current", tables=("points",))]
         >>> coarsen(tallies, 10)[1].to_numpy().tolist()
-        [['month', 'months']]
+        [['month', 'quarters']]
     """
     if any(tally.protected for tally in tallies):
         raise DisclosureError("coarsen raw Tallies, before they are protected")

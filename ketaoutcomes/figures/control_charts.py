@@ -211,7 +211,8 @@ def _sites(
         if abs(place - float(one["rate"])) > _NEAR:
             ax.plot([one["n"], x], [one["rate"], place], color=QUIET, linewidth=0.7, zorder=3)
         taken.append((x, place, half))
-        write(ax, x, place, words, INK, va="center", ha="center", pad=0)
+        ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}  # over the limits
+        write(ax, x, place, words, INK, va="center", ha="center", pad=0, bbox=ground)
 
 
 def _free(taken: Sequence[tuple[float, float, float]], x: float, y: float, half: float) -> float:
