@@ -7,7 +7,6 @@ the table: a pure function of counts, so hidden ones stay NaN. What of a rule ca
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -171,7 +170,7 @@ def _analyses(series: Series) -> tuple[str, ...]:
 
 
 def _instrument(tally: Tally, one: Reported) -> str:
-    return str(json.loads(tally.header.plan)["definitions"]["criteria"][one.criterion]["instrument"])
+    return str(tally.header.settings["definitions"]["criteria"][one.criterion]["instrument"])
 
 
 def _charts(tally: Tally, column: str) -> dict[str, float]:

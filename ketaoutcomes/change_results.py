@@ -6,7 +6,6 @@ Pure functions of counts, as `results`: they never see a patient. What is not pu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import pandas as pd
 
 from ketaoutcomes.change_rules import CATEGORIES, ChangeError, ChangeRule, parse_rules
 from ketaoutcomes.disclosure import moments
-from ketaoutcomes.estimates import interval
+from ketaoutcomes.estimates import rate_with_limits
 from ketaoutcomes.estimates.change import (
     mean_interval,
     regression_at_gate,
@@ -27,7 +26,7 @@ from ketaoutcomes.tables import TABLES
 
 if TYPE_CHECKING:
     from ketaoutcomes.definitions import Definitions
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.tallies import Header, Tally
 
 Array = Any
 ANALYSES = ("nri", "observed")
@@ -63,7 +62,7 @@ def change_table(
     those scored whose baseline was the best score there is (zero on most scales): they cannot improve.
     """
     _check_analyses(analysis)
-    plan = _plan(tally)
+    plan = tally.header.settings
     wanted = [name for name in CATEGORIES if detail or name not in COARSE]
     rows: list[dict[str, Any]] = []
     for rule in parse_rules(tally.header.change).values():
@@ -83,7 +82,7 @@ def change_table(
         *tally.header.by, "axis", "instrument", "point", "analysis", "category", "people", "n",
         "reliable_points", "cutoff", "best_at_baseline", "reason",
     ]  # fmt: skip
-    return _rated(pd.DataFrame(rows, columns=columns), plan, method, level, before="reliable_points")
+    return _rated(pd.DataFrame(rows, columns=columns), tally.header, method, level, before="reliable_points")
 
 
 def _categories(
@@ -118,7 +117,7 @@ def bands_table(tally: Tally) -> pd.DataFrame:
     columns also axis, people, n (of that band at baseline) and rate. Instruments without published bands
     (PCL-5) have no rows.
     """
-    plan = _plan(tally)
+    plan = tally.header.settings
     rows: list[dict[str, Any]] = []
     for name in parse_rules(tally.header.change):
         bands = [band["name"] for band in plan["definitions"]["instruments"][name]["bands"]]
@@ -156,7 +155,7 @@ def joint_table(
     criteria cannot judge (a baseline of zero, no diagnosis at baseline).
     """
     _check_analyses(analysis)
-    plan = _plan(tally)
+    plan = tally.header.settings
     rows: list[dict[str, Any]] = []
     for pair in _pairs(tally, plan):
         for axis in tally.header.axes:
@@ -173,7 +172,7 @@ def joint_table(
     columns = [
         *tally.header.by, "axis", "first", "second", "point", "analysis", "met", "people", "n", "reason",
     ]  # fmt: skip
-    return _rated(pd.DataFrame(rows, columns=columns), plan, method, level, before="reason")
+    return _rated(pd.DataFrame(rows, columns=columns), tally.header, method, level, before="reason")
 
 
 def _check_analyses(analysis: Sequence[str]) -> None:
@@ -230,8 +229,8 @@ def effect_sizes(tally: Tally, *, level: float | None = None) -> pd.DataFrame:
     with a large-sample interval (`estimates.change.standardized_change`). A baseline spread narrowed by the
     gate makes the second larger than the first.
     """
-    plan = _plan(tally)
-    confidence = float(plan["rates"]["level"]) if level is None else level
+    plan = tally.header.settings
+    confidence = tally.header.limits(level=level)[1]
     rules = parse_rules(tally.header.change)
     keys = [*tally.header.by, "instrument", "axis", "point"]
     table = _paired(tally, keys)
@@ -298,7 +297,7 @@ def regression_table(tally: Tally) -> pd.DataFrame:
     Expected under no treatment effect at all, if baselines come from the named population; it says nothing of
     natural recovery or of placebo. Where no norm or test-retest correlation is published it is not given.
     """
-    plan = _plan(tally)
+    plan = tally.header.settings
     rules = parse_rules(tally.header.change)
     keys = [*tally.header.by, "instrument", "axis", "point"]
     strata = [("all", "change", "baseline_scored")] + [
@@ -385,29 +384,18 @@ def _best_at_baseline(tally: Tally, plan: dict[str, Any], rule: ChangeRule) -> d
 
 
 def _rated(
-    table: pd.DataFrame, plan: dict[str, Any], method: str | None, level: float | None, *, before: str
+    table: pd.DataFrame, header: Header, method: str | None, level: float | None, *, before: str
 ) -> pd.DataFrame:
     """The table with rate, low and high in front of a column."""
-    people, n = (table[name].to_numpy(dtype=float) for name in ("people", "n"))
-    known = ~np.isnan(people) & (n > 0)
-    low, high = interval(
-        np.where(known, people, np.nan), np.where(known, n, np.nan), method or plan["rates"]["interval"],
-        float(plan["rates"]["level"]) if level is None else level,
-    )  # fmt: skip
-    rate = np.divide(people, n, out=np.full(len(table), np.nan), where=known)
+    columns = rate_with_limits(table["people"], table["n"], *header.limits(method, level))
     at = list(table.columns).index(before)
-    for offset, (name, column) in enumerate((("rate", rate), ("low", low), ("high", high))):
+    for offset, (name, column) in enumerate(zip(("rate", "low", "high"), columns, strict=True)):
         table.insert(at + offset, name, column)
     return table
 
 
-def _plan(tally: Tally) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(tally.header.plan)
-    return content
-
-
 def _ticks(tally: Tally, table: pd.DataFrame) -> Array:
-    instruments = _plan(tally)["definitions"]["instruments"]
+    instruments = tally.header.settings["definitions"]["instruments"]
     return np.array([instruments[name]["ticks"] for name in table["instrument"]], dtype=float)
 
 

@@ -7,7 +7,6 @@ warning about how many were made and why groups that nobody drew by lot may diff
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -96,7 +95,7 @@ def compare(
         raise ValueError(f"this Tally is not grouped by {by!r}; write study.tally(by={by!r})")
     if by == "protocol" and at == "session":
         raise ValueError('a session is a session of its protocol; compare protocols with at="end" or "week"')
-    confidence = float(json.loads(tally.header.plan)["rates"]["level"]) if level is None else level
+    confidence = tally.header.limits(level=level)[1]
     table = rates(
         tally, at=at, criteria=criteria, kind=kind, analysis=as_tuple(analysis), interval_method="wilson",
         level=confidence,
@@ -174,7 +173,7 @@ def _in_order(table: pd.DataFrame, tally: Tally, by: str, usual: Concomitant | N
     """Rows by what was judged, then by group: bands from the lowest up, unknown groups last."""
     bands: Iterable[str] = usual.bands if usual is not None else ()
     if by.endswith(BAND):
-        known = json.loads(tally.header.plan)["definitions"]["instruments"]
+        known = tally.header.settings["definitions"]["instruments"]
         bands = [band["name"] for band in known.get(by.removesuffix(BAND), {}).get("bands", ())]
     ranks = {name: place for place, name in enumerate(bands)}
     place = np.array([ranks.get(str(group), len(ranks)) for group in table[by]])

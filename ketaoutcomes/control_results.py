@@ -7,7 +7,6 @@ and interrupts a run. A centre line or a target rests on the periods or sites sh
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -239,7 +238,7 @@ def _all_quarters(found: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 def _quarters_open(quarters: pd.Series[str], tally: Tally) -> Array:
     """Which quarters of first doses have courses not due yet: their mean is of the early ones only."""
-    as_of, plan = tally.header.as_of, json.loads(tally.header.plan)
+    as_of, plan = tally.header.as_of, tally.header.settings
     if not as_of[:4].isdigit():
         return np.zeros(len(quarters), dtype=bool)
     used = [plan["definitions"]["protocols"][name]["maturity"] or 0 for name in plan["protocol"].values()]

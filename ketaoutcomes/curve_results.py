@@ -7,10 +7,8 @@ A hidden count makes its day and all later ones NaN, with the reason.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,7 +117,8 @@ def delayed_entry(
     moves = _moves(tally, "delayed", REACHED)
     left = moves.moves[:, :, 0].sum(axis=-1) + moves.censored[..., 0]
     risk = curves.at_risk(moves.entries[..., 0], left)
-    start = curves.enough_from(risk, int(moves.plan["good_time"]["min_at_risk"]) if least is None else least)
+    enough = moves.tally.header.settings["good_time"]["min_at_risk"] if least is None else least
+    start = curves.enough_from(risk, int(enough))
     return _incidence(moves, risk, start, days, level)
 
 
@@ -135,15 +134,9 @@ class _Moves:
     names: tuple[str, ...]  # a state told together with others has the name of all of them
     joined: tuple[bool, ...]  # whether a state is told as part of one before it
 
-    @cached_property
-    def plan(self) -> dict[str, Any]:
-        """The plan's canonical content."""
-        content: dict[str, Any] = json.loads(self.tally.header.plan)
-        return content
-
     def level(self, asked: float | None) -> float:
         """The confidence level asked for, or the plan's."""
-        return float(self.plan["rates"]["level"]) if asked is None else asked
+        return self.tally.header.limits(level=asked)[1]
 
     def seen(self) -> Array:
         """Which states anybody was ever in, as far as is shown."""
@@ -179,7 +172,7 @@ def _moves(tally: Tally, clock: str, states: tuple[str, ...]) -> _Moves:
             joined[states.index(part)] = True
     if unknown:
         raise ValueError(f"this Tally counts moves of {clock} that this version does not know")
-    days = int(json.loads(tally.header.plan)["points"]["curve_days"]) + 1
+    days = int(tally.header.settings["points"]["curve_days"]) + 1
     shape = (len(groups), days, len(states))
     entries, censored, moves = np.zeros(shape), np.zeros(shape), np.zeros((*shape, len(states)))
     if len(rows):

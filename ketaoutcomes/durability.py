@@ -7,7 +7,6 @@ NaN, with the reason.
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,7 @@ import pandas as pd
 from ketaoutcomes import wording
 from ketaoutcomes.definitions.lasting import Lasting, lasting
 from ketaoutcomes.durability_counts import BETWEEN, STATES, SUSTAINED, TREND
-from ketaoutcomes.estimates import curves
-from ketaoutcomes.estimates.intervals import interval
+from ketaoutcomes.estimates import curves, rate_with_limits
 from ketaoutcomes.response_curves import HIDDEN, LEAST_AT_RISK, NOT_REACHED, Counter, Moves, integers, whole
 from ketaoutcomes.shown import Prose
 
@@ -125,7 +123,7 @@ def durability(
         [['lost', 0.84], ['lost_confirmed', 0.97]]
     """
     rules = lasting(tuple(folders))
-    plan = json.loads(tally.header.plan)
+    plan = tally.header.settings
     longest = int(plan["points"]["curve_days"])
     chosen = list(range(0, longest + 1, 7)) if days is None else days
     wanted = list(rules.relapses)
@@ -199,7 +197,7 @@ def _responses(tally: Tally, follow: str, rules: Sequence[str]) -> Moves:
         raise ValueError("this Tally counts moves since the response that this version does not know")
     keys = [*tally.header.by, "instrument", "criterion", "relapse"]
     groups = rows[keys].drop_duplicates().sort_values(keys, kind="stable", ignore_index=True)
-    many = int(json.loads(tally.header.plan)["points"]["curve_days"]) + 1
+    many = int(tally.header.settings["points"]["curve_days"]) + 1
     count = Counter(groups, keys, many)
     away = ["unscored", "never_scored"]
     if follow == "last_score":
@@ -259,15 +257,13 @@ def _states(
     numbers = {state: count.total(rows[rows["to"] == state]) for state in states}
     of = sum(numbers.values(), np.zeros(len(groups)))
     numbers = {state: np.where(np.isnan(of), np.nan, n) for state, n in numbers.items()}
-    rates = json.loads(tally.header.plan)["rates"]
-    chosen = float(rates["level"]) if level is None else level
+    rules = tally.header.limits(level=level)
     parts = []
     for state, n in numbers.items():
         part = groups.assign(state=state, n=whole(n), of=whole(of))
         if rated:
-            low, high = interval(n, of, rates["interval"], chosen)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                part = part.assign(share=np.where(of > 0, n / of, np.nan), low=low, high=high)
+            share, low, high = rate_with_limits(n, of, *rules)
+            part = part.assign(share=share, low=low, high=high)
         parts.append(part)
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 

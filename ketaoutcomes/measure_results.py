@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.estimates import interval
+from ketaoutcomes.estimates import rate_with_limits
 
 if TYPE_CHECKING:
     from ketaoutcomes.tallies import Tally
@@ -85,17 +85,10 @@ def _finished(
     level: float | None,
 ) -> pd.DataFrame:
     """The table: counts, the rate with its interval, and what was not judged."""
-    rates = json.loads(tally.header.plan)["rates"]
     reasons = [f"excluded:{reason}" for reason in asked["reasons"]]
     judged = ("missing", "not_met", "met")
     n, met = count(judged), count(["met"])
-    known = ~np.isnan(n) & ~np.isnan(met)
-    low, high = interval(
-        np.where(known, met, np.nan), np.where(known, n, np.nan), method or rates["interval"],
-        float(rates["level"]) if level is None else level,
-    )  # fmt: skip
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rate = np.where(n > 0, met / n, np.nan)
+    rate, low, high = rate_with_limits(met, n, *tally.header.limits(method, level))
     return frame.assign(
         population=count([*reasons, "not_due", *judged]),
         excluded=count(reasons),

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.derived import BAND
+from ketaoutcomes.estimates import rate_with_limits
 from ketaoutcomes.estimates.balance import standardised_distance
-from ketaoutcomes.estimates.intervals import interval
 from ketaoutcomes.patients import BLANK_LABEL, NO_COURSE
 from ketaoutcomes.results import ASSESSED
 
@@ -69,12 +69,7 @@ def _of(tally: Tally, plan: Plan, at: str) -> pd.DataFrame:
     table["due"] = table["scored"] + table["missing"]
     table = table.rename(columns={variable: "level"}).assign(variable=variable)
     table = table.iloc[_order(table, tally, plan)].reset_index(drop=True)
-    safe = (table["due"] > 0).to_numpy()
-    low, high = interval(
-        np.where(safe, table["missing"], np.nan), np.where(safe, table["due"], np.nan),
-        plan.rates.interval, plan.rates.level,
-    )  # fmt: skip
-    share = np.divide(table["missing"], table["due"].where(table["due"] > 0))
+    share, low, high = rate_with_limits(table["missing"], table["due"], plan.rates.interval, plan.rates.level)
     table = table.assign(share=share, low=low, high=high, smd=_distances(table, leading))
     for name in COUNTS:
         if table[name].notna().all():

@@ -7,7 +7,6 @@ not yet known there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -139,7 +138,7 @@ def good_time_summary(tally: Tally) -> GoodTimeSummary:
     """
     if not tally.header.basis:
         raise ValueError('this Tally holds no good time; count it with tables=("good_time",)')
-    plan = json.loads(tally.header.plan)
+    plan = tally.header.settings
     by = list(tally.header.by)
     cells = tally.points[tally.points["criterion"].str.startswith("good_time:")]
     cells = cells.assign(criterion=cells["criterion"].str.removeprefix("good_time:"))

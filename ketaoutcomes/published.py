@@ -56,11 +56,10 @@ def published(study: Study, *, audience: str, previous: str | Path | None = None
         return Published(counted, benchmarks=study.benchmarks() if study.as_of != "none" else None)
     last = None if previous is None else last_protection(previous, list(counted))
     done = protection(list(counted.values()), study.plan.report.profile, last)
-    shown = [_without_rows_of_few(tally) for tally in done.tallies]
-    tallies = dict(zip(counted, shown, strict=True))
+    tallies = dict(zip(counted, done.tallies, strict=True))
     if last is None:
         return Published(tallies, done.history)
-    return Published(tallies, done.history, done.steps, restatements(last.tallies, shown))
+    return Published(tallies, done.history, done.steps, restatements(last.tallies, done.tallies))
 
 
 def last_protection(folder: str | Path, names: Sequence[str]) -> Protection:
@@ -129,17 +128,6 @@ def _counted(study: Study, *, audience: str) -> dict[str, Tally]:
 def _unsigned(tally: Tally) -> Tally:
     """A Tally without its inputs' hashes: they change with the order of rows, and stand in the manifest."""
     return replace(tally, header=replace(tally.header, sources=()))
-
-
-def _without_rows_of_few(tally: Tally) -> Tally:
-    """Hide how many input rows were set aside: many rows may be one person's."""
-    few = (tally.flow["unit"] == "row") & (tally.flow["reason"] != "kept")
-    if not few.any():
-        return tally
-    flow = tally.flow.copy()
-    for name in ("n", "people"):
-        flow[name] = flow[name].astype("float64").mask(few)
-    return replace(tally, flow=flow)
 
 
 def report_meta(study: Study, tallies: dict[str, Tally]) -> Meta:

@@ -7,7 +7,6 @@ and all later ones NaN, with the reason.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,7 @@ import pandas as pd
 
 from ketaoutcomes import wording
 from ketaoutcomes.curve_counts import BETWEEN, ENTERED, SESSION_STATES, STATES
-from ketaoutcomes.estimates import curves
-from ketaoutcomes.estimates.intervals import interval
+from ketaoutcomes.estimates import curves, rate_with_limits
 from ketaoutcomes.shown import WrongChoice
 
 if TYPE_CHECKING:
@@ -209,10 +207,8 @@ def sudden_gains(tally: Tally, *, level: float | None = None) -> pd.DataFrame:
     why = np.full(len(groups), NOBODY, dtype=object)
     for kind in ("not_due", "not_scheduled", "not_visit_based"):
         why[count.total(rows[rows["to"] == kind]) > 0] = kind
-    rates = json.loads(tally.header.plan)["rates"]
-    low, high = interval(many, judged, rates["interval"], float(rates["level"]) if level is None else level)
+    share, low, high = rate_with_limits(many, judged, *tally.header.limits(level=level))
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(judged > 0, many / judged, np.nan)
         half = np.cumsum(gained, axis=1) >= many[:, None] / 2
         before = np.where(many > 0, half.argmax(axis=1), np.nan)
     why = np.where(judged > 0, "", np.where(due > 0, "too_few_scores", why))
@@ -250,12 +246,6 @@ class Moves:
             daily[hidden] = np.nan
 
     @cached_property
-    def plan(self) -> dict[str, Any]:
-        """The plan's canonical content."""
-        content: dict[str, Any] = json.loads(self.tally.header.plan)
-        return content
-
-    @cached_property
     def risk(self) -> Array:
         """How many are at risk on each day: all who started, less those who left on an earlier day."""
         out = self.events + self.stopped + self.censored
@@ -287,7 +277,7 @@ class Moves:
     def estimate(self, level: float | None, least: int) -> tuple[Curve, Array]:
         """The share with a response and the share who stopped by each day, and why there is none."""
         events = np.stack([self.events, self.stopped], axis=-1)
-        chosen = float(self.plan["rates"]["level"]) if level is None else level
+        chosen = self.tally.header.limits(level=level)[1]
         found = curves.cumulative_incidence(self.risk, events, level=chosen)
         gone = np.zeros_like(self.censored)
         np.cumsum(self.censored[:, :-1], axis=1, out=gone[:, 1:])
@@ -400,14 +390,11 @@ class Moves:
         stopped = self.stopped.sum(axis=1)
         rest = self.started - soon - later - stopped
         numbers = {"early": soon, "later": later, "none_completed": rest, "none_stopped": stopped}
-        rates = self.plan["rates"]
-        chosen = float(rates["level"]) if level is None else level
+        rules = self.tally.header.limits(level=level)
         parts = []
         for name, n in numbers.items():
-            low, high = interval(n, self.started, rates["interval"], chosen)
+            share, low, high = rate_with_limits(n, self.started, *rules)
             after = f"1-{early}" if name == "early" else f"{early + 1} or later" if name == "later" else ""
-            with np.errstate(invalid="ignore", divide="ignore"):
-                share = np.where(self.started > 0, n / self.started, np.nan)
             reason = np.where(np.isnan(n), HIDDEN, np.where(self.started == 0, self._nobody(), ""))
             part = self.groups.assign(**{"class": name, "after": after, "n": whole(n)})
             parts.append(part.assign(of=whole(self.started), share=share, low=low, high=high, reason=reason))
@@ -434,7 +421,7 @@ def _read(tally: Tally, clock: str, competing: str) -> Moves:
     if {*rows["from"], *rows["to"]} - {*states} or {*between["from"], *between["to"]} - {*BETWEEN}:
         raise ValueError(f"this Tally counts moves of {stored} that this version does not know")
     groups = rows[keys].drop_duplicates().sort_values(keys, kind="stable", ignore_index=True)
-    plan = json.loads(tally.header.plan)
+    plan = tally.header.settings
     visits = {name: one["visits"] or 0 for name, one in plan["definitions"]["protocols"].items()}
     if clock == "session":
         protocols = groups["protocol"] if len(groups) else pd.Series([], dtype=object)

@@ -6,7 +6,6 @@ computed from them; tables hold numbers, never formatted text.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.disclosure import moments
-from ketaoutcomes.estimates import interval
+from ketaoutcomes.estimates import rate_with_limits
 from ketaoutcomes.shown import WrongChoice
 
 if TYPE_CHECKING:
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.tallies import Header, Tally
 
 Array = Any
 ANALYSES = ("nri", "observed", "locf")
@@ -31,11 +30,6 @@ NO_END = "none"  # the as-of day of records that do not say when they end: nobod
 MET = {"met"}
 ASSESSED = {"met", "not_met"}
 CARRIED = {"carried_met"}
-
-
-def _plan(tally: Tally) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(tally.header.plan)
-    return content
 
 
 def as_tuple(value: str | Iterable[str]) -> tuple[str, ...]:
@@ -87,9 +81,8 @@ def rates(
     score. A rate that cannot be given is NaN and `reason` says why.
     """
     one_axis(at)
-    plan = _plan(tally)
-    method = interval_method or plan["rates"]["interval"]
-    confidence = float(plan["rates"]["level"]) if level is None else level
+    plan = tally.header.settings
+    method, confidence = tally.header.limits(interval_method, level)
     wanted = as_tuple(tally.header.criteria if criteria is None else criteria)
     cells = tally.points
     cells = cells[
@@ -257,10 +250,7 @@ def _analysed(
         counts["scheduled"] == 0, np.where(counts["due"] > 0, "not_scheduled", "nobody_due"), "nobody_scored"
     )
     reason[empty] = nobody[empty]
-    safe = (n > 0) & ~hidden
-    low, high = interval(np.where(safe, met, np.nan), np.where(safe, n, np.nan), method, level)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = np.where(safe, met / n, np.nan)
+    rate, low, high = rate_with_limits(np.where(hidden, np.nan, met), n, method, level)
     return table.assign(
         due=due,
         given=given,
@@ -315,7 +305,7 @@ def retention(
     reached it), due, reached, rate, low, high. No rows where the records do not say when they end: a course
     still open would read as one that stopped.
     """
-    plan = _plan(tally)
+    plan = tally.header.settings
     by = list(tally.header.by)
     table = tally.flow[tally.flow["step"].str.startswith("session:") & (tally.flow["reason"] != NOT_DUE)]
     if "protocol" not in by or table.empty or tally.header.as_of == NO_END:
@@ -333,22 +323,15 @@ def retention(
     frame["planned_day"] = [
         planned[p]["planned_days"][k - 1] for p, k in zip(frame["protocol"], frame["session"], strict=True)
     ]
-    return _with_rate(frame, "reached", "due", plan, interval_method, level)[
+    return _with_rate(frame, "reached", "due", tally.header, interval_method, level)[
         [*by, "session", "planned_day", "median_day", "due", "reached", "rate", "low", "high"]
     ]
 
 
 def _with_rate(
-    frame: pd.DataFrame, count: str, of: str, plan: dict[str, Any], method: str | None, level: float | None
+    frame: pd.DataFrame, count: str, of: str, header: Header, method: str | None, level: float | None
 ) -> pd.DataFrame:
-    part, whole = frame[count].to_numpy(dtype=np.float64), frame[of].to_numpy(dtype=np.float64)
-    known = ~np.isnan(part) & ~np.isnan(whole) & (whole > 0)
-    low, high = interval(
-        np.where(known, part, np.nan), np.where(known, whole, np.nan),
-        method or plan["rates"]["interval"], float(plan["rates"]["level"]) if level is None else level,
-    )  # fmt: skip
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = np.where(known, part / whole, np.nan)
+    rate, low, high = rate_with_limits(frame[count], frame[of], *header.limits(method, level))
     return frame.assign(rate=rate, low=low, high=high)
 
 
@@ -386,7 +369,7 @@ def measured(tally: Tally, *, interval_method: str | None = None, level: float |
     whole = frame.loc[frame["step"] == "started", [*by, "instrument", "n"]].rename(columns={"n": "of"})
     frame = frame.merge(whole, on=[*by, "instrument"], how="left")
     frame = frame.sort_values([*by, "instrument", "_order"], kind="stable", ignore_index=True)
-    frame = _with_rate(frame, "n", "of", _plan(tally), interval_method, level)
+    frame = _with_rate(frame, "n", "of", tally.header, interval_method, level)
     return frame[[*by, "instrument", "step", "n", "of", "rate", "low", "high"]]
 
 
@@ -445,7 +428,7 @@ def trajectory(tally: Tally, variable: str = "score") -> pd.DataFrame:
     Columns: the grouping, instrument, axis, point, n, mean, sd. Sums are of whole ticks, so they are exact
     and have no order. `sd` is the sample standard deviation; NaN below two people.
     """
-    plan = _plan(tally)
+    plan = tally.header.settings
     by = [*tally.header.by, "instrument", "axis", "point"]
     variables = [variable, "baseline"] if variable == "score" else [variable]
     sums = pd.concat([moments(tally, name) for name in variables], ignore_index=True)

@@ -6,7 +6,6 @@ system: report adverse events through your usual channels.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,12 +53,10 @@ def safety(tally: Tally, *, interval_method: str | None = None, level: float | N
     `low` and `high` is its interval (Wilson 95 % unless the plan says otherwise), `sd` the spread of a mean.
     Where there is no value, `reason` says why: hidden, or not_recorded.
     """
-    plan = json.loads(tally.header.plan)
-    method = interval_method or plan["rates"]["interval"]
-    confidence = float(plan["rates"]["level"]) if level is None else level
+    plan = tally.header.settings
     by = [str(column) for column in tally.header.by]
     table = pd.concat([_shares(tally, plan, by), _measured(tally, plan, by)], ignore_index=True)
-    table = _with_interval(table, method, confidence)
+    table = _with_interval(table, *tally.header.limits(interval_method, level))
     order = [*by, "_axis", "_measure", "_place"]
     table = table.sort_values(order, kind="stable", ignore_index=True)
     for name in ("of", "n", "not_recorded", "count"):
@@ -166,8 +163,7 @@ def _given(tally: Tally, by: list[str], sums: pd.DataFrame) -> Array:
 def _with_interval(table: pd.DataFrame, method: str, level: float) -> pd.DataFrame:
     n, count = (table[name].to_numpy(dtype=np.float64) for name in ("n", "count"))
     share = (table["statistic"] == "share").to_numpy()
-    safe = share & (n > 0) & ~np.isnan(count)
-    low, high = interval(np.where(safe, count, np.nan), np.where(safe, n, np.nan), method, level)
+    low, high = interval(np.where(share, count, np.nan), n, method, level)
     value = table["value"].to_numpy(dtype=np.float64)
     reason = np.where(np.isnan(value), np.where(n == 0, "not_recorded", "hidden"), "")
     return table.assign(low=low, high=high, reason=reason)

@@ -8,7 +8,6 @@ would share the counts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import product
@@ -19,7 +18,7 @@ import pandas as pd
 
 from ketaoutcomes import results
 from ketaoutcomes.definitions import FAMILIES, Instrument
-from ketaoutcomes.estimates import interval
+from ketaoutcomes.estimates import rate_with_limits
 from ketaoutcomes.estimates.imputation import Path, impute, pooled_rate
 from ketaoutcomes.outcomes import KINDS
 from ketaoutcomes.strata import KIND as IMPUTATION
@@ -151,13 +150,8 @@ def _check(design: Design, tallies: Sequence[Tally]) -> None:
             raise TallyError('count one axis and every kind, with tables=("points", "strata")')
         if (h.by, h.axes, h.as_of, h.courses) != (first.by, first.axes, first.as_of, first.courses):
             raise TallyError("these tallies were counted differently: grouping, axis, as-of day or courses")
-        if _content(tally)["baseline"]["within_days"] != days or set(design.counted) - set(h.criteria):
+        if tally.header.settings["baseline"]["within_days"] != days or set(design.counted) - set(h.criteria):
             raise TallyError("these tallies are not in the order of the design's plans, or lack criteria")
-
-
-def _content(tally: Tally) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(tally.header.plan)
-    return content
 
 
 def _variants(design: Design, headline: str, place: int) -> Iterator[Row]:
@@ -239,14 +233,11 @@ def _every_rate(tally: Tally, axis: str, imputed: Set[str], imputations: int) ->
     table = table.assign(no_donor=np.nan)
     nri = table[table["analysis"] == "nri"]
     missing = nri["n"] - nri["assessed"]
-    plan = _content(tally)
-    rules = (plan["rates"]["interval"], float(plan["rates"]["level"]))
+    rules = tally.header.limits()
     parts = [table]
     for analysis, extra in (("missing_met", missing), ("missing_not_met", 0 * missing)):
         met, n = (nri["met"] + extra).to_numpy(float), nri["n"].to_numpy(float)
-        known = (n > 0) & ~np.isnan(met)
-        low, high = interval(np.where(known, met, np.nan), np.where(known, n, np.nan), *rules)
-        rate = np.divide(met, n, out=np.full(len(n), np.nan), where=known)
+        rate, low, high = rate_with_limits(met, n, *rules)
         parts.append(nri.assign(analysis=analysis, met=met, rate=rate, low=low, high=high))
     wanted = nri["criterion"].isin(imputed) | (nri["kind"] != "current")
     parts.append(_imputed(tally, nri[wanted], imputations, rules[1]))

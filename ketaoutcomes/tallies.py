@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,17 @@ class Header:
     version: str = ketaoutcomes.__version__
     sources: tuple[str, ...] = ()
     dates: str = "offsets"
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The plan, with every definition it names, as data: what `plan` says as text. To be read only."""
+        content: dict[str, Any] = json.loads(self.plan)
+        return content
+
+    def limits(self, method: str | None = None, level: float | None = None) -> tuple[str, float]:
+        """The method and level of intervals: as asked, otherwise as the plan says."""
+        rates = self.settings["rates"]
+        return method or rates["interval"], float(rates["level"]) if level is None else level
 
 
 @dataclass(frozen=True, eq=False)

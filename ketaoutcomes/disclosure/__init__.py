@@ -39,7 +39,6 @@ none is small, and the median days to the level (`ketaoutcomes.disclosure.good_t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -219,7 +218,7 @@ def _with_moves(
     for i, tally in enumerate(raw):
         if tally.header.by or tally.header.basis or tally.transitions.empty:
             continue
-        days = int(json.loads(tally.header.plan)["points"]["curve_days"]) + 1
+        days = int(tally.header.settings["points"]["curve_days"]) + 1
         limit = LARGEST_SMALL[profile] + (ROUND_TO if profile == "opensafely" else 0)
         own = tell_all(tally.transitions, days, lambda _: (), rest, done, limit)
         done += own[0]

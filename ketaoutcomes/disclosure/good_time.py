@@ -12,7 +12,6 @@ same people (`ketaoutcomes.disclosure.moves`).
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -126,7 +125,7 @@ def protect_good_time(
 
 def _moves(tally: Tally, rest: Rest, chosen: Sequence[Layer], limit: int) -> tuple[list[Told], list[Row]]:
     """The daily moves that may be told beside the partitions chosen; without these nothing is told."""
-    plan = json.loads(tally.header.plan)
+    plan = tally.header.settings
     days = int(plan["points"]["curve_days"]) + 1
     last, mature = _last_day(tally), int(plan["good_time"]["mature_days"])
     changes = {int(key[1]) + i for layer in chosen if layer.kind == "occupation" for key in layer.parts[0][:1]
@@ -195,7 +194,7 @@ def _of_everyone(tally: Tally, others: Sequence[Tally], raw: Sequence[Tally], li
 
 
 def _last_day(tally: Tally) -> int:
-    return int(json.loads(tally.header.plan)["good_time"]["calendar_days"][-1])
+    return int(tally.header.settings["good_time"]["calendar_days"][-1])
 
 
 def _days_first(last: int) -> Callable[[str], tuple[bool, int, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -86,7 +85,7 @@ def shown_elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
 
 def _by_week(table: pd.DataFrame, tally: Tally) -> list[tuple[int, Array]]:
     """Of each week, the numbers that had met, and the first day of its window."""
-    margin = int(json.loads(tally.header.plan)["points"]["week_margin_days"])
+    margin = int(tally.header.settings["points"]["week_margin_days"])
     known = table[table["met"].notna()]
     weeks = known["point"].astype(str)
     return [

@@ -57,6 +57,24 @@ def interval(
     return low, high
 
 
+def rate_with_limits(
+    met: ArrayLike, n: ArrayLike, method: str = "wilson", level: float = 0.95
+) -> tuple[Floats, Floats, Floats]:
+    """Return the proportion ``met / n`` and the limits of its interval, as :func:`interval` has them.
+
+    NaN, all three, where ``n`` is 0 or either count is NaN.
+
+    Example:
+        >>> rate, low, high = rate_with_limits([3, 0, float("nan")], [4, 0, 9])
+        >>> rate.tolist()
+        [0.75, nan, nan]
+    """
+    low, high = interval(met, n, method, level)
+    counts, totals = np.broadcast_arrays(np.asarray(met, dtype=float), np.asarray(n, dtype=float))
+    rate = np.divide(counts, totals, out=np.full(low.shape, np.nan), where=~np.isnan(low))
+    return rate, low, high
+
+
 def difference(
     met1: ArrayLike, n1: ArrayLike, met2: ArrayLike, n2: ArrayLike, level: float = 0.95
 ) -> tuple[Floats, Floats, Floats]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -101,10 +100,9 @@ def _over_time(tally: Tally) -> list[Described]:
     """Closed periods, what changed, and control charts by month; none where the records hold no dates."""
     if "month" not in tally.header.axes:
         return []
-    plan = json.loads(tally.header.plan)["rates"]
-    level = float(plan["level"])
+    method, level = tally.header.limits()
     monthly = results.rates(tally, at="month", analysis=ANALYSES)
-    rates = period_rates(monthly, tally.header.as_of, method=plan["interval"], level=level)
+    rates = period_rates(monthly, tally.header.as_of, method=method, level=level)
     per = "quarter" if monthly["point"].astype(str).str.contains("Q").any() else "month"
     found = [
         Described("rates_period", "Rates by closed period", _PERIODS, rates),
@@ -121,7 +119,7 @@ def _over_time(tally: Tally) -> list[Described]:
 
 def _first_of_each(tally: Tally) -> list[str]:
     """The first criterion of every instrument: the one that is charted."""
-    of = json.loads(tally.header.plan)["definitions"]["criteria"]
+    of = tally.header.settings["definitions"]["criteria"]
     first: dict[str, str] = {}
     for name in tally.header.criteria:
         first.setdefault(of[name]["instrument"], name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes import curve_results, results
-from ketaoutcomes.estimates import interval
+from ketaoutcomes.estimates import rate_with_limits
 from ketaoutcomes.exposure import EXPOSURES
 from ketaoutcomes.good_time import AT_TRIAL, GROUPS, VERDICTS
 from ketaoutcomes.good_time_cells import (
@@ -47,7 +46,7 @@ def good_time_tables(tallies: Mapping[str, Tally]) -> list[Described]:
     if everyone is None or not len(cells(everyone)):
         return []
     sites = next((t for t in tallies.values() if t.header.basis and t.header.by == ("site",)), None)
-    plan = json.loads(everyone.header.plan)
+    plan = everyone.header.settings
     table = cells(everyone)
     found = [
         Described("good_time_harm", "Harm first", _HARM, _harm(table)),
@@ -57,7 +56,7 @@ def good_time_tables(tallies: Mapping[str, Tally]) -> list[Described]:
         Described("good_time_calendar", "Good time: the calendar's answer", _CALENDAR,
                   _calendar(table, plan)),
         Described("good_time_standing", "Good time: where mature courses stand", _STANDING,
-                  _standing(table, plan)),
+                  _standing(table, everyone.header.limits())),
         Described("good_time_kept", "Good time: responses later", _KEPT, _kept(table)),
         Described("good_time_overdue", "Good time: overdue", _OVERDUE, _overdue(table)),
         Described("good_time_unjudged", "Good time: why courses cannot be judged", _UNJUDGED,
@@ -172,7 +171,7 @@ def _accounts(tally: Tally) -> pd.DataFrame:
 
 def _last_known(tallies: Mapping[str, Tally], good_time: Tally) -> pd.DataFrame:
     """Everyone due by what is known at the end; protected counts stand in the Tally of good time."""
-    name = json.loads(good_time.header.plan)["good_time"]["criterion"]
+    name = good_time.header.settings["good_time"]["criterion"]
     if good_time.protected is None:
         plain = [t for t in tallies.values() if not t.header.basis and not t.header.by]
         found: Mapping[str, float] = next((last_known(t.points, name) for t in plain), {})
@@ -192,7 +191,7 @@ def _nothing(*columns: str) -> pd.DataFrame:
     return pd.DataFrame(columns=[*columns, "n", "of"])
 
 
-def _standing(table: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
+def _standing(table: pd.DataFrame, limits: tuple[str, float]) -> pd.DataFrame:
     """One row per day and state that anyone is in; joined states as they are."""
     of = mature(table)
     own = table[(table["kind"] == "occupation") & table["n"].notna() & (table["n"] > 0)]
@@ -208,14 +207,8 @@ def _standing(table: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
     order = {state: at for at, state in enumerate(("all_started", *curve_results.STATES))}
     frame["_order"] = frame["state"].str.split(JOIN, regex=False).str[0].map(order)
     frame = frame.sort_values(["day", "_order"], ignore_index=True)
-    frame["rate"] = frame["n"] / frame["of"]
-    low, high = interval(
-        frame["n"].to_numpy(),
-        frame["of"].to_numpy(),
-        plan["rates"]["interval"],
-        float(plan["rates"]["level"]),
-    )
-    return frame.assign(low=low, high=high)[columns]
+    rate, low, high = rate_with_limits(frame["n"], frame["of"], *limits)
+    return frame.assign(rate=rate, low=low, high=high)[columns]
 
 
 def _rules(tally: Tally, plan: Mapping[str, Any]) -> pd.DataFrame:

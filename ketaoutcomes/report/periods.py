@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.estimates import difference, interval
+from ketaoutcomes.estimates import difference, rate_with_limits
 
 GRAINS = ("month", "quarter", "half_year")
 """How long a period is, shortest first."""
@@ -120,9 +120,7 @@ def _summed(table: pd.DataFrame, first: np.ndarray, of: str, grain: str) -> pd.D
 def _with_rates(table: pd.DataFrame, method: str, level: float) -> pd.DataFrame:
     met, n = (table[name].to_numpy(dtype=np.float64) for name in ("met", "n"))
     hidden = np.isnan(met) | np.isnan(n)
-    some = ~hidden & (n > 0)
-    low, high = interval(np.where(some, met, np.nan), np.where(some, n, np.nan), method, level)
-    rate = np.divide(met, n, out=np.full(len(n), np.nan), where=some)
+    rate, low, high = rate_with_limits(met, n, method, level)
     nobody = np.where(table["analysis"] == "observed", "nobody_scored", "nobody_due")
     reason = np.where(hidden, "hidden", np.where(n == 0, nobody, ""))
     return table.assign(rate=rate, low=low, high=high, reason=reason)
