@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketaoutcomes.coding import text_codes
+from ketaoutcomes.courses import laid_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,10 +86,7 @@ class _Records:
 def judge_doses(p: Patients, rows: Array, basis: str) -> Adequacy:
     """Judge every dose day of these courses, up to the last day on record."""
     c = p.courses
-    start = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum(c.stop[rows] - c.start[rows], out=start[1:])
-    of = np.repeat(np.arange(len(rows)), np.diff(start))
-    at = np.arange(start[-1]) + (c.start[rows] - start[:-1])[of]
+    start, of, at = laid_out(c.start[rows], c.stop[rows])
     row, day = _records(p, at)
     judged = _Records(row, day, of[day], *_levels(p, rows, basis, row, of[day]))
     fraction = p.plan.good_time.fraction * (1 - TOLERANCE)
@@ -114,10 +112,8 @@ def _records(p: Patients, at: Array) -> tuple[NDArray[np.int64], NDArray[np.int6
         return first, np.arange(len(at))
     bounds = np.flatnonzero(fresh)
     after = bounds[np.searchsorted(bounds, first) + 1] if len(first) else first
-    many = after - first
-    position = np.repeat(np.arange(len(at)), many)
-    offset = np.arange(len(position)) - np.repeat(np.cumsum(many) - many, many)
-    return first[position] + offset, position
+    _, position, row = laid_out(first, after)
+    return row, position
 
 
 def _levels(p: Patients, rows: Array, basis: str, record: Array, whose: Array) -> tuple[Array, Array, Array]:

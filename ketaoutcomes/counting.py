@@ -84,7 +84,7 @@ def windows_of(p: Patients, instrument: str, axis: str) -> Iterator[Windows]:
     """The windows of an instrument's headline courses on one axis; none by month without calendar dates."""
     if axis == "month" and p.setting.cohort.dates == "offsets":
         return
-    rows = np.flatnonzero(p.baselines(instrument).index == p.plan.population.ordinal)
+    rows = p.headline(instrument)
     yield from windows(p.block, rows, axis)
 
 
@@ -161,7 +161,7 @@ def unjudged(
         return []
     number = "visits" if axis == "session" else "maturity"
     without = p.block.rule.numbers(number, 0) == 0
-    rows = np.flatnonzero(p.baselines(criteria[0].instrument).index == p.plan.population.ordinal)
+    rows = p.headline(criteria[0].instrument)
     group = groups.of_course[rows[without[p.courses.protocol[rows]]]]
     return [
         tabulate("points", groups, group, {

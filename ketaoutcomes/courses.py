@@ -343,6 +343,18 @@ def _count_within(patient: Array, yes: Array) -> NDArray[np.int32]:
     return np.where(yes, total - before, 0).astype(np.int32)
 
 
+def laid_out(low: Array, high: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Ranges of positions one after another: where each begins (and the last ends), whose, which position.
+
+    >>> [part.tolist() for part in laid_out(np.array([3, 9, 5]), np.array([5, 9, 6]))]
+    [[0, 2, 2, 3], [0, 0, 2], [3, 4, 5]]
+    """
+    start = np.zeros(len(low) + 1, dtype=np.int64)
+    np.cumsum(high - low, out=start[1:])
+    of = np.repeat(np.arange(len(low)), high - low)
+    return start, of, np.arange(start[-1]) + (low - start[:-1])[of]
+
+
 class Moments:
     """Sorted (patient, time) pairs that can be searched; one packed integer each."""
 

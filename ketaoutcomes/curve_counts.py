@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.counting import instruments_of, judge_all, tabulate
-from ketaoutcomes.courses import NEVER, Moments
+from ketaoutcomes.courses import NEVER, Moments, laid_out
 from ketaoutcomes.good_time import REASONS, CourseScores, course_scores
 from ketaoutcomes.outcomes import MET, NOT_SCHEDULED
 from ketaoutcomes.patients import Grouping, Patients, Setting, grouping
@@ -69,7 +69,7 @@ def count(p: Patients, by: Sequence[str], criteria: Sequence[str]) -> dict[str, 
         return tables
     groups = grouping(p, by)
     for instrument, own in instruments_of(p, criteria).items():
-        rows = headline(p, instrument)
+        rows = p.headline(instrument)
         if not len(rows):
             continue
         stops = find_stops(p, rows)
@@ -79,11 +79,6 @@ def count(p: Patients, by: Sequence[str], criteria: Sequence[str]) -> dict[str, 
         if "protocol" in by:
             tables["transitions"] += _sessions(p, groups, own, rows)
     return tables
-
-
-def headline(p: Patients, instrument: str) -> NDArray[np.int64]:
-    """The courses headline numbers are made of: one eligible course of each person."""
-    return np.flatnonzero(p.baselines(instrument).index == p.plan.population.ordinal)
 
 
 def headed(criterion: Criterion, clock: str) -> dict[str, Any]:
@@ -124,10 +119,7 @@ class Stops:
 def find_stops(p: Patients, rows: Array) -> Stops:
     """The first lapse and the end of some courses, as the records stood on the last day."""
     c, days, rule = p.courses, p.block.days, p.block.rule
-    size = c.stop[rows] - c.start[rows]
-    start = np.cumsum(size) - size
-    of = np.repeat(np.arange(len(rows)), size)
-    at = np.arange(len(of)) + (c.start[rows] - start)[of]
+    start, of, at = laid_out(c.start[rows], c.stop[rows])
     next_day = np.full(len(days.day), NEVER, dtype=np.int64)
     next_day[:-1] = np.where(days.patient[1:] == days.patient[:-1], days.day[1:], NEVER)
     carries = np.array([one.carry or (NEVER, NEVER) for one in rule.protocols], dtype=np.int64)
@@ -139,12 +131,12 @@ def find_stops(p: Patients, rows: Array) -> Stops:
     lapses = np.where(covered < next_day[at], covered, NEVER)
     last_day = p.block.cut[c.patient[rows]].astype(np.int64)
     limited = carries[protocol, 1] < NEVER
-    lapse = np.minimum.reduceat(lapses, start) if len(rows) else start
+    lapse = np.minimum.reduceat(lapses, start[:-1]) if len(rows) else start[:-1]
     end = c.last_end[rows].astype(np.int64) + c.gap[rows] + 1
     return Stops(
         rows, c.first[rows].astype(np.int64), last_day,
         np.where(limited & (lapse <= last_day), lapse, NEVER),
-        np.where((end <= last_day) & (c.gap[rows] < NEVER), end, NEVER), limited, covered[start + size - 1],
+        np.where((end <= last_day) & (c.gap[rows] < NEVER), end, NEVER), limited, covered[start[1:] - 1],
     )  # fmt: skip
 
 
@@ -258,7 +250,7 @@ def blank_where(values: Array, known: Array) -> Any:
 
 def onsets(p: Patients, criterion: Criterion) -> pd.DataFrame:
     """One row per headline course of a block, as `Study.onsets` has them: row-level, do not share."""
-    rows = headline(p, criterion.instrument)
+    rows = p.headline(criterion.instrument)
     return Onsets(find_stops(p, rows), course_scores(p, criterion, rows)).table(p, criterion)
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.counting import instruments_of, tabulate
-from ketaoutcomes.courses import NEVER
-from ketaoutcomes.curve_counts import Stops, blank_where, find_stops, headed, headline, moved
+from ketaoutcomes.courses import NEVER, laid_out
+from ketaoutcomes.curve_counts import Stops, blank_where, find_stops, headed, moved
 from ketaoutcomes.definitions.lasting import Lasting, Relapse, lasting
 from ketaoutcomes.good_time import CourseScores, course_scores
 from ketaoutcomes.patients import Grouping, Patients, grouping
@@ -59,7 +59,7 @@ def count(p: Patients, by: Sequence[str], criteria: Sequence[str]) -> dict[str, 
         return tables
     groups, rules = grouping(p, by), lasting(tuple(p.plan.folders))
     for instrument, own in instruments_of(p, criteria).items():
-        rows = headline(p, instrument)
+        rows = p.headline(instrument)
         if not len(rows):
             continue
         for criterion in own:
@@ -237,7 +237,7 @@ class Responses:
 
 def responses(p: Patients, criterion: Criterion, rule: Relapse) -> pd.DataFrame:
     """One row per response of a block, as `Study.responses` has them: row-level, do not share."""
-    rows = headline(p, criterion.instrument)
+    rows = p.headline(criterion.instrument)
     return Responses(p, criterion, find_stops(p, rows), course_scores(p, criterion, rows)).table(rule)
 
 
@@ -271,9 +271,7 @@ class MaintenanceDoses:
         """Every interval that a dose ended: whose, which one (from 1), days."""
         c = self.p.courses
         many = np.maximum(self._many, 0)
-        begin = np.cumsum(many) - many
-        of = np.repeat(np.arange(len(many)), many)
-        k = np.arange(len(of)) - begin[of]
+        _, of, k = laid_out(np.zeros_like(many), many)
         at = c.start[self.rows][of] + c.inducted[self.rows][of] + k
         day = self.p.block.days.day.astype(np.int64)
         return of, k + 1, day[at] - day[at - 1]

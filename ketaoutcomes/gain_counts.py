@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketaoutcomes.counting import instruments_of
-from ketaoutcomes.curve_counts import headline, moved
+from ketaoutcomes.curve_counts import moved
 from ketaoutcomes.definitions import MISSING
 from ketaoutcomes.definitions.lasting import SuddenGain, lasting
 from ketaoutcomes.estimates.gains import GAIN, NONE, sudden_gains
@@ -50,7 +50,7 @@ def count(p: Patients, by: Sequence[str], criteria: Sequence[str]) -> dict[str, 
 
 
 def _counted(p: Patients, groups: Grouping, rule: SuddenGain) -> Iterator[Counted]:
-    rows = headline(p, rule.instrument)
+    rows = p.headline(rule.instrument)
     keys = {"instrument": rule.instrument, "clock": f"sudden_gain:{rule.name}"}
     for w in windows(p.block, rows, "session"):
         visits = len(w.labels)

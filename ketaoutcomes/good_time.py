@@ -23,10 +23,11 @@ from ketaoutcomes.adequacy import (
     judge_doses,
 )
 from ketaoutcomes.coding import labelled
-from ketaoutcomes.courses import NEVER
+from ketaoutcomes.courses import NEVER, laid_out
 from ketaoutcomes.definitions import met
 from ketaoutcomes.exposure import CLOCKS, CONTIGUOUS, CUMULATIVE, DOSES, EXPOSURES, Exposure, expose
 from ketaoutcomes.plan import PlanError
+from ketaoutcomes.standing import own_records
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,16 +109,10 @@ class CourseScores:
 
 def course_scores(p: Patients, criterion: Criterion, rows: Array) -> CourseScores:
     """Judge every score of some courses, each against its own course's baseline."""
-    c, base = p.courses, p.baselines(criterion.instrument)
+    base = p.baselines(criterion.instrument)
     j = p.judged(criterion.instrument, criterion.variable)
-    patient, first = c.patient[rows], c.first[rows].astype(np.int64)
-    until = np.minimum(2 * c.next_first[rows].astype(np.int64), 2 * p.block.cut[patient] + 1)
-    low = j.moments.first_from(patient, 2 * first + 1)
-    high = np.maximum(j.moments.last_by(patient, until) + 1, low)
-    start = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum(high - low, out=start[1:])
-    of = np.repeat(np.arange(len(rows)), high - low)
-    at = np.arange(start[-1]) + (low - start[:-1])[of]
+    low, last = own_records(p, rows, j.moments)
+    start, of, at = laid_out(low, np.maximum(last + 1, low))
     diagnosis = criterion.variable == "diagnosis"
     baseline = (base.diagnosis.astype(np.int32) if diagnosis else base.ticks)[rows]
     ticks = p.plan.definitions.instrument(criterion.instrument).ticks
@@ -132,7 +127,7 @@ def course_scores(p: Patients, criterion: Criterion, rows: Array) -> CourseScore
     response = np.full(len(rows), 2 * NEVER, dtype=np.int64)
     hits = np.flatnonzero(judged == 1)[::-1]
     response[of[hits]] = time[hits]  # backwards: the first of each course's is written last
-    return CourseScores(of, start, time, judged, response, barred, np.where(high > low, high - 1, -1))
+    return CourseScores(of, start, time, judged, response, barred, np.where(last >= low, last, -1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,7 +73,7 @@ def count(p: Patients, by: Sequence[str], basis: str, *, delayed: bool = False) 
     if p.setting.as_of == "none":
         return tables
     criterion = p.plan.definitions.criterion(p.plan.good_time.criterion)
-    rows = np.flatnonzero(p.baselines(criterion.instrument).index == p.plan.population.ordinal)
+    rows = p.headline(criterion.instrument)
     if not len(rows):
         return tables
     g = judge_courses(p, criterion, rows, basis)

@@ -338,6 +338,10 @@ class Patients:
             )
         return self._baselines[instrument]
 
+    def headline(self, instrument: str) -> NDArray[np.int64]:
+        """The courses headline numbers are made of: one eligible course of each person."""
+        return np.flatnonzero(self.baselines(instrument).index == self.plan.population.ordinal)
+
     @cached_property
     def _judged(self) -> dict[tuple[str, str], Judged]:
         return {}

@@ -12,6 +12,7 @@ from ketaoutcomes.counting import instruments_of, judge_all, point_labels
 from ketaoutcomes.courses import NEVER, REASONS, Moments
 from ketaoutcomes.definitions import MISSING
 from ketaoutcomes.outcomes import STATES
+from ketaoutcomes.standing import ended
 from ketaoutcomes.tables import empty
 from ketaoutcomes.windows import windows
 
@@ -40,7 +41,6 @@ def courses(p: Patients) -> pd.DataFrame:
     if by_patient is not None:
         site = np.where(c.site < 0, by_patient[p.low : p.high][c.patient], site)
     visits = np.array([protocol.visits or 0 for protocol in p.block.rule.protocols] + [0])[c.protocol]
-    cut = p.block.cut[c.patient]
     return pd.DataFrame(
         {
             "patient": p.names[c.patient],
@@ -54,7 +54,7 @@ def courses(p: Patients) -> pd.DataFrame:
             "last_day": c.last_end.astype(np.int64),
             "sessions": c.stop - c.start,
             "induction_sessions": c.inducted.astype(np.int64),
-            "ended": (c.last_end.astype(np.int64) + c.gap < cut) & (c.gap < NEVER),
+            "ended": ended(p, np.arange(len(c))),
             "due_day": _whole(c.first.astype(np.int64) + c.maturity, c.maturity < NEVER),
         }
     )
@@ -121,7 +121,7 @@ def points(p: Patients, axis: str, names: Sequence[str], kinds: tuple[str, ...])
     if axis == "month" and p.setting.cohort.dates == "offsets":
         return empty("points")
     for instrument, criteria in instruments_of(p, names).items():
-        rows = np.flatnonzero(p.baselines(instrument).index == p.plan.population.ordinal)
+        rows = p.headline(instrument)
         for w in windows(p.block, rows, axis):
             for criterion, found, by_kind in judge_all(p, criteria, kinds, w):
                 parts += [

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketaoutcomes.counting import tabulate, valued
-from ketaoutcomes.courses import Moments
+from ketaoutcomes.courses import Moments, laid_out
 from ketaoutcomes.definitions import met
 from ketaoutcomes.monitoring import BLANK, events, happened
 from ketaoutcomes.patients import Grouping, Patients, grouping
-from ketaoutcomes.standing import is_due
+from ketaoutcomes.standing import is_due, own_records
 from ketaoutcomes.tallies import KEYS, Counted
 from ketaoutcomes.windows import windows
 
@@ -104,8 +104,7 @@ def _per_person(p: Patients, groups: Grouping, rows: Array, seen: Array) -> list
     """
     c, days = p.courses, p.block.days
     last = np.searchsorted(c.patient, c.patient[rows], side="right") - 1
-    of = np.repeat(np.arange(len(rows)), c.stop[last] - c.start[rows])
-    dosed = _positions(c.start[rows], c.stop[last])
+    _, of, dosed = laid_out(c.start[rows], c.stop[last])
     at = _record_of(p, days.patient[dosed], days.day[dosed])
     parts = []
     for event, happening in zip(events(), seen, strict=True):
@@ -119,17 +118,9 @@ def _per_person(p: Patients, groups: Grouping, rows: Array, seen: Array) -> list
     return parts
 
 
-def _positions(start: Array, stop: Array) -> NDArray[np.int64]:
-    """The positions from each start up to its stop, one range after another."""
-    length = (stop - start).astype(np.int64)
-    begin = np.repeat(start.astype(np.int64) - (np.cumsum(length) - length), length)
-    positions: NDArray[np.int64] = begin + np.arange(int(length.sum()))
-    return positions
-
-
 def _worsening(p: Patients, groups: Grouping, instrument: str) -> list[Counted]:
     """Who is reliably worse at the last score of the course, and at any; and the safety item's answers."""
-    rows = np.flatnonzero(p.baselines(instrument).index == p.plan.population.ordinal)
+    rows = p.headline(instrument)
     rows = rows[is_due(p, rows)]
     group = groups.of_course[rows]
     found = [*_worse(p, rows, instrument), *_answers(p, rows, instrument)]
@@ -146,24 +137,14 @@ def _worse(p: Patients, rows: Array, instrument: str) -> list[tuple[str, str, st
     found = []
     j = p.judged(instrument, "score")
     ticks = p.plan.definitions.instrument(instrument).ticks
-    low, last = _within(p, j.moments, rows)
-    for criterion in p.plan.definitions.criteria.values():
-        if criterion.instrument != instrument or criterion.rule != "rise_points":
-            continue
+    low, last = own_records(p, rows, j.moments)
+    for criterion in p.plan.definitions.worsening(instrument):
         yes = met(criterion, j.baseline.take(j.patient), j.value, ticks) == 1
         found.append((criterion.name, "current", "last", _verdict(low, last, yes)))
         running = np.append(0, np.cumsum(yes))
         times = running[np.maximum(last + 1, low)] - running[low]
         found.append((criterion.name, "ever", "any", np.where(last >= low, 1 + (times > 0), 0)))
     return found
-
-
-def _within(p: Patients, moments: Moments, rows: Array) -> tuple[Array, Array]:
-    """Positions of the first and the last record of each course after its first dose, on record by now."""
-    c = p.courses
-    patient, first = c.patient[rows], c.first[rows].astype(np.int64)
-    until = np.minimum(2 * c.next_first[rows].astype(np.int64), 2 * p.block.cut[patient] + 1)
-    return moments.first_from(patient, 2 * first + 1), moments.last_by(patient, until)
 
 
 def _verdict(low: Array, last: Array, yes: Array) -> NDArray[np.int64]:
@@ -183,7 +164,7 @@ def _answers(p: Patients, rows: Array, instrument: str) -> list[tuple[str, str, 
     at = moments.last_by(patient, 2 * first)
     known = at >= moments.first_from(patient, 2 * (first - p.plan.baseline.within_days))
     before = np.where(known, np.append(flag, BLANK)[np.where(known, at, -1)], BLANK)
-    low, last = _within(p, moments, rows)
+    low, last = own_records(p, rows, moments)
     since = np.where(last >= low, np.append(flag, BLANK)[last], BLANK)
     running = np.append(0, np.cumsum(flag > 0))
     times = running[np.maximum(last + 1, low)] - running[low]

@@ -58,7 +58,11 @@ def worsened(
     if criterion is None:
         return None
     j, c = p.judged(instrument, "score"), p.courses
-    at, found = last_in_course(j.moments, p, rows) if last is None else (last, last >= 0)
+    if last is None:
+        low, at = own_records(p, rows, j.moments)
+        found = at >= low
+    else:
+        at, found = last, last >= 0
     ticks = p.plan.definitions.instrument(instrument).ticks
     state = np.zeros(len(rows), dtype=np.int64)
     baseline = j.baseline[c.patient[rows[found]]]
@@ -103,12 +107,18 @@ def _until(p: Patients, rows: Array) -> NDArray[np.int64]:
     return end
 
 
-def last_in_course(moments: Moments, p: Patients, rows: Array) -> tuple[Array, Array]:
-    """The position of the last of each course's scores, and whether it has any."""
+def own_records(p: Patients, rows: Array, moments: Moments) -> tuple[Array, Array]:
+    """Positions of each course's first and last record after its first dose; none where last < first."""
     c = p.courses
     patient, first = c.patient[rows], c.first[rows].astype(np.int64)
-    at = moments.last_by(patient, _until(p, rows))
-    return at, at >= moments.first_from(patient, 2 * first + 1)
+    return moments.first_from(patient, 2 * first + 1), moments.last_by(patient, _until(p, rows))
+
+
+def ended(p: Patients, rows: Array) -> NDArray[np.bool_]:
+    """Whether the protocol's gap has passed since each course's last dose, as the records stand."""
+    c = p.courses
+    yes: NDArray[np.bool_] = c.last_end[rows].astype(np.int64) + c.gap[rows] < p.block.cut[c.patient[rows]]
+    return yes & (c.gap[rows] < NEVER)
 
 
 def is_due(p: Patients, rows: Array) -> NDArray[np.bool_]:

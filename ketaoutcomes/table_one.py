@@ -51,7 +51,7 @@ def count(p: Patients, by: Sequence[str], variables: Sequence[str]) -> dict[str,
     and sessions of induction in `values`, whether a baseline is on record in `points`.
     """
     groups = grouping(p, by)
-    rows = np.flatnonzero(p.baselines(p.plan.instruments[0]).index == p.plan.population.ordinal)
+    rows = p.headline(p.plan.instruments[0])
     group = groups.of_course[rows]
     points, values = [], []
     for variable in variables:

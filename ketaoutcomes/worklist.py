@@ -14,12 +14,10 @@ import pandas as pd
 from ketaoutcomes import row_tables
 from ketaoutcomes.courses import NEVER
 from ketaoutcomes.definitions import MISSING, met
-from ketaoutcomes.standing import last_in_course
+from ketaoutcomes.standing import ended, own_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
 
     from ketaoutcomes.patients import Patients
 
@@ -73,8 +71,9 @@ def _found(p: Patients, instrument: str, rows: Array) -> Iterator[tuple[str, Arr
     c, j, base = p.courses, p.judged(instrument, "score"), p.baselines(instrument)
     cut = p.block.cut[c.patient]
     yield "safety_item", *_safety(p, instrument, rows), ""
-    rows = rows[~_ended(p, rows) & (base.ticks[rows] != MISSING)]
-    at, scored = last_in_course(j.moments, p, rows)
+    rows = rows[~ended(p, rows) & (base.ticks[rows] != MISSING)]
+    low, at = own_records(p, rows, j.moments)
+    scored = at >= low
     window = p.block.rule.numbers("session_window", 7)[c.protocol[rows]]
     since = cut[rows] - c.last_end[rows]
     after_last = np.zeros(len(rows), dtype=bool)
@@ -83,20 +82,15 @@ def _found(p: Patients, instrument: str, rows: Array) -> Iterator[tuple[str, Arr
     yield "unscored", late, cut[late] - c.last_end[late], ""
     rows, at = rows[scored], at[scored]
     days, enough = cut[rows] - (j.time[at] >> 1), (c.stop - c.start)[rows] >= ENOUGH_SESSIONS
-    judged = (("worse", "deterioration", 1, True), ("not_improved", "reliable", 0, enough))
-    for reason, short, wanted, own in judged:
-        criterion = _criterion(p, instrument, short)
+    definitions = p.plan.definitions
+    worsening = next(iter(definitions.worsening(instrument)), None)
+    reliable = definitions.of_family(instrument, "reliable")
+    judged = (("worse", worsening, 1, True), ("not_improved", reliable, 0, enough))
+    for reason, criterion, wanted, own in judged:
         if criterion is not None:
-            ticks = p.plan.definitions.instrument(instrument).ticks
+            ticks = definitions.instrument(instrument).ticks
             hit = (met(criterion, base.ticks[rows], j.value[at], ticks) == wanted) & own
             yield reason, rows[hit], days[hit], criterion.name
-
-
-def _criterion(p: Patients, instrument: str, short: str) -> Any:
-    """The instrument's first criterion of that short name or, where it is one of several, of that family."""
-    known = p.plan.definitions.instrument(instrument).criteria
-    exact = [one for one in known if one.short == short]
-    return next(iter(exact or [one for one in known if one.short.startswith(short)]), None)
 
 
 def _safety(p: Patients, instrument: str, rows: Array) -> tuple[Array, Array]:
@@ -111,12 +105,6 @@ def _safety(p: Patients, instrument: str, rows: Array) -> tuple[Array, Array]:
     return hit, p.block.cut[c.patient[hit]] - flagged[c.patient[hit]]
 
 
-def _ended(p: Patients, rows: Array) -> NDArray[np.bool_]:
-    c = p.courses
-    ended: NDArray[np.bool_] = c.last_end[rows].astype(np.int64) + c.gap[rows] < p.block.cut[c.patient[rows]]
-    return ended
-
-
 def _lapsed(p: Patients, rows: Array) -> tuple[Array, Array]:
     """Unfinished series whose last dose no longer covers the as-of day, and how long ago its cover began."""
     c, rule = p.courses, p.block.rule
@@ -124,7 +112,7 @@ def _lapsed(p: Patients, rows: Array) -> tuple[Array, Array]:
     visits = rule.numbers("visits", 0)
     since = p.block.cut[c.patient[rows]] - c.last_end[rows]
     unfinished = c.inducted[rows] < visits[c.protocol[rows]]
-    hit = rows[unfinished & (since > carry[c.protocol[rows]]) & ~_ended(p, rows)]
+    hit = rows[unfinished & (since > carry[c.protocol[rows]]) & ~ended(p, rows)]
     return hit, p.block.cut[c.patient[hit]] - c.last_end[hit]
 
 

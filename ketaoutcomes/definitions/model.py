@@ -388,6 +388,16 @@ class Definitions:
         short = self.instrument(instrument).families.get(family)
         return self.criteria[f"{instrument}_{short}"] if short else None
 
+    def worsening(self, instrument: str) -> tuple[Criterion, ...]:
+        """The instrument's criteria of getting reliably worse; none where no rule is published.
+
+        >>> from ketaoutcomes.definitions import load
+        >>> [criterion.name for criterion in load().worsening("pcl5")]
+        ['pcl5_deterioration15']
+        """
+        every = self.criteria.values()
+        return tuple(c for c in every if c.instrument == instrument and c.rule == "rise_points")
+
     def as_text(self, criteria: Iterable[str], protocols: Iterable[str]) -> str:
         """Everything that can change a number in the named definitions, as canonical JSON.
 
