@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ketaoutcomes.comparisons import Comparison
     from ketaoutcomes.control_results import Funnel
     from ketaoutcomes.definitions import Series
-    from ketaoutcomes.patients import Setting
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.tallies import Tally
 
@@ -30,8 +29,8 @@ class ComparisonVerbs:
     plan: Plan
     cohort: Cohort
     tally: Callable[..., Tally]
-    _setting: Setting
     _criteria: Callable[[Names], tuple[str, ...]]
+    _by_plan: Callable[..., ComparisonVerbs]
 
     def compare(
         self,
@@ -80,11 +79,8 @@ class ComparisonVerbs:
 
     def _judged_as(self, series: Series) -> Tally:
         """Counts of this cohort by the rule of a published series."""
-        from ketaoutcomes.study import Study
-
-        day = None if self.cohort.dates == "offsets" else self._setting.as_of
         cohort, plan = benchmarks.cohort_for(self.cohort, series), benchmarks.plan_for(self.plan, series)
-        return Study(cohort, day, plan=plan).tally(
+        return self._by_plan(plan, cohort).tally(
             by=f"{series.id}{ENTRY}", at=series.at, kind=series.kind, tables=("flow", "points")
         )
 

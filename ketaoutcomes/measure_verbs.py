@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import pandas as pd
 
 from ketaoutcomes import measure_results, measures
-from ketaoutcomes.patients import DOSE_UNIT
-from ketaoutcomes.plan import PlanError
+from ketaoutcomes.patients import groupable
 from ketaoutcomes.results import as_tuple
 from ketaoutcomes.tables import TABLES
 from ketaoutcomes.tallies import KEYS
@@ -87,7 +86,7 @@ class MeasureVerbs:
 
         `ko.protect` makes of them what may be published, and `measure_results.measure` the table of either.
         """
-        asked, grouping = _asked(self, name, period, judge), _grouping(as_tuple(by or ()))
+        asked, grouping = _asked(self, name, period, judge), groupable(as_tuple(by or ()), _taken)
         names = [rate.criterion for rate in asked.measure.rates if rate.criterion]
         return measures.tally(self._setting, self._plan_with(names), asked, grouping)
 
@@ -97,13 +96,6 @@ def _asked(study: Studied, name: str, period: Periods, judge: Names) -> measures
     return measures.ask(study._setting, name, periods, None if judge is None else as_tuple(judge))
 
 
-def _grouping(by: tuple[str, ...]) -> tuple[str, ...]:
-    """Grouping columns, refused where the table has a column of that name; `unit` becomes `dose_unit`."""
-    by = tuple(dict.fromkeys(DOSE_UNIT if column == "unit" else column for column in by))
-    own = {*KEYS["points"], *TABLES["measures"].names}
-    taken = [column for column in by if column in own or column.startswith("excluded_")]
-    if taken:
-        raise PlanError(
-            lines=[f"by={column!r} names a column of the results; rename it in [columns]" for column in taken]
-        )
-    return by
+def _taken(column: str) -> bool:
+    """Whether the table has a column of that name."""
+    return column in {*KEYS["points"], *TABLES["measures"].names} or column.startswith("excluded_")

@@ -36,7 +36,7 @@ from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.windows import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -378,6 +378,20 @@ class Grouping:
             result[column] = np.array(labels, dtype=object)[codes % len(labels)]
             codes = codes // len(labels)
         return dict(reversed(result.items()))
+
+
+def groupable(by: Iterable[str], taken: Callable[[str], bool]) -> tuple[str, ...]:
+    """Grouping columns, refused where a result has a column of that name; `unit` becomes `dose_unit`.
+
+    >>> groupable(["site", "unit", "site"], {"n"}.__contains__)
+    ('site', 'dose_unit')
+    """
+    names = tuple(dict.fromkeys(DOSE_UNIT if column == "unit" else column for column in by))
+    clashes = [column for column in names if taken(column)]
+    if clashes:
+        rename = "names a column of the results; rename it in [columns]"
+        raise PlanError(lines=[f"by={column!r} {rename}" for column in clashes])
+    return names
 
 
 def grouping(p: Patients, by: Sequence[str]) -> Grouping:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ketaoutcomes.cohort import Cohort
-    from ketaoutcomes.patients import Setting
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.tallies import Tally
 
@@ -23,8 +22,9 @@ class SensitivityVerbs:
 
     plan: Plan
     cohort: Cohort
-    _setting: Setting
+    tally: Callable[..., Tally]
     _criteria: Callable[[Names], tuple[str, ...]]
+    _by_plan: Callable[..., SensitivityVerbs]
 
     def sensitivity(
         self,
@@ -48,23 +48,11 @@ class SensitivityVerbs:
         >>> table.loc[table["analysis"].isin(["nri", "observed"]), ["variant", "n"]].head(2).values.tolist()
         [['headline', 930], ['analysis = observed', 716]]
         """
-        names = _firsts(self.plan) if criteria is None else self._criteria(criteria)
+        names = self.plan.firsts if criteria is None else self._criteria(criteria)
         design = Design(self.plan, names, tuple(baseline_days), combined)
         tallies = [self._counted_by(plan, design, at, by) for plan in design.plans()]
         return sensitivity_table(design, tallies, imputations=imputations)
 
     def _counted_by(self, plan: Plan, design: Design, at: str, by: Names) -> Tally:
         """Counts of the same records, to the same day, by another plan."""
-        from ketaoutcomes.study import Study
-
-        day = None if self.cohort.dates == "offsets" else self._setting.as_of
-        study = Study(self.cohort, day, plan=plan)
-        return study.tally(by=by, at=at, criteria=design.counted, tables=("points", "strata"))
-
-
-def _firsts(plan: Plan) -> tuple[str, ...]:
-    """The first primary criterion of each instrument, in the plan's order."""
-    firsts: dict[str, str] = {}
-    for name in plan.criteria.primary:
-        firsts.setdefault(plan.definitions.criterion(name).instrument, name)
-    return tuple(firsts.values())
+        return self._by_plan(plan).tally(by=by, at=at, criteria=design.counted, tables=("points", "strata"))

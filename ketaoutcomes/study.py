@@ -37,7 +37,7 @@ from ketaoutcomes.derived import entry_rules
 from ketaoutcomes.measure_verbs import MeasureVerbs
 from ketaoutcomes.outcomes import KINDS
 from ketaoutcomes.partition import GoodTimeSummary, good_time_summary
-from ketaoutcomes.patients import DOSE_UNIT, Patients, Setting, settle
+from ketaoutcomes.patients import Patients, Setting, groupable, settle
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.plan.sections import ORDINALS
 from ketaoutcomes.results import as_tuple
@@ -211,7 +211,7 @@ class Study(
         """
         axes = self._axes(at)
         names = self._criteria(criteria)
-        grouping = _groupable(as_tuple(by or ()))
+        grouping = groupable(as_tuple(by or ()), TAKEN.__contains__)
         if "session" in axes and "protocol" not in grouping:
             grouping = ("protocol", *grouping)
         wanted = instruments_of(self.plan, names) if "change" in tables else ()
@@ -395,6 +395,11 @@ class Study(
             raise DefinitionError(f"no instrument with a criterion {name!r} was recorded")
         return recorded if len(found) > 1 else list(found)
 
+    def _by_plan(self, plan: Plan, cohort: Cohort | None = None) -> Study:
+        """These records (or some of them), to the same day, judged by another plan."""
+        day = None if self.cohort.dates == "offsets" else self.as_of
+        return Study(self.cohort if cohort is None else cohort, day, plan=plan)
+
     def _plan_with(self, names: Sequence[str]) -> Plan:
         """The plan, also naming criteria asked for beyond it, so that a Tally's header defines them all."""
         known = (*self.plan.criteria.primary, *self.plan.criteria.also)
@@ -440,23 +445,6 @@ def _counts(p: Patients, request: Request, basis: str) -> Iterator[Mapping[str, 
         yield safety_counts.count(p, request.by, request.axes)
 
 
-def _groupable(by: tuple[str, ...]) -> tuple[str, ...]:
-    """Grouping columns, refused where a result has a column of that name; `unit` becomes `dose_unit`."""
-    by = tuple(dict.fromkeys(DOSE_UNIT if column == "unit" else column for column in by))
-    own = (
-        {key for keys in KEYS.values() for key in keys}
-        | set(TABLES["rates"].names)
-        | OF_RESULTS
-        | OWN_COLUMNS
-    )
-    taken = [column for column in by if column in own]
-    if taken:
-        raise PlanError(
-            lines=[f"by={column!r} names a column of the results; rename it in [columns]" for column in taken]
-        )
-    return by
-
-
 OF_RESULTS = {
     "people",
     "reference",
@@ -473,6 +461,10 @@ OF_RESULTS = {
     *response_curves.COLUMNS,
     *TABLES["sensitivity"].names,
 }
+TAKEN = (
+    {key for keys in KEYS.values() for key in keys} | set(TABLES["rates"].names) | OF_RESULTS | OWN_COLUMNS
+)
+"""Names that a grouping may not have: columns of the results."""
 
 
 def _known(given: tuple[str, ...], allowed: tuple[str, ...], name: str) -> tuple[str, ...]:

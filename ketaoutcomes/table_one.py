@@ -183,7 +183,7 @@ def table1(tally: Tally, plan: Plan) -> Table1:
             continue
         _measured(own, f"{title} at baseline", per_point, groups, rows, found)
         missing = points[(points["criterion"] == BASELINE) & (points["instrument"] == instrument)]
-        _missing(missing, f"{title} at baseline", groups, rows)
+        _missing(missing, missing["state"] == MISSING_LEVEL, f"{title} at baseline", groups, rows)
     _measured(values[values["variable"] == SESSIONS], "Sessions of the first series", 1, groups, rows, found)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return Table1(table, _differences(found, groups[1:]))
@@ -224,11 +224,7 @@ def _counted(
             own = points[(points["group"] == group) & ~blank]
             n, of = _total(own.loc[own["state"] == level, "n"]), _total(own["n"])
             rows.append(_row(variable, level, group, n=n, of=of, share=n / of if of else np.nan))
-    if blank.any():
-        for group in groups:
-            own = points[points["group"] == group]
-            n, of = _total(own.loc[own["state"].isin([BLANK_LABEL, NO_COURSE]), "n"]), _total(own["n"])
-            rows.append(_row(variable, MISSING_LEVEL, group, n=n, of=of, share=n / of if of else np.nan))
+    _missing(points, blank, variable, groups, rows)
     found[variable] = [
         np.array(
             [
@@ -240,12 +236,15 @@ def _counted(
     ]
 
 
-def _missing(points: pd.DataFrame, variable: str, groups: list[str], rows: list[dict[str, Any]]) -> None:
-    if not (points["state"] == MISSING_LEVEL).any():
+def _missing(
+    points: pd.DataFrame, blank: pd.Series[bool], variable: str, groups: list[str], rows: list[dict[str, Any]]
+) -> None:
+    """Who is not on record, of everyone in the group; nothing where everybody is."""
+    if not blank.any():
         return
     for group in groups:
-        own = points[points["group"] == group]
-        n, of = _total(own.loc[own["state"] == MISSING_LEVEL, "n"]), _total(own["n"])
+        own = points["group"] == group
+        n, of = _total(points.loc[own & blank, "n"]), _total(points.loc[own, "n"])
         rows.append(_row(variable, MISSING_LEVEL, group, n=n, of=of, share=n / of if of else np.nan))
 
 

@@ -92,12 +92,11 @@ class TableVerbs:
         ['moderate', 'moderately severe', 'severe']
         """
         definitions = self.plan.definitions
-        first = {definitions.criterion(name).instrument: name for name in self.plan.criteria.primary[::-1]}
         bands = [f"{name}{BAND}" for name in self.plan.instruments if definitions.instrument(name).bands]
         own = dict.fromkeys(table_one.covariates(self.cohort.people, ()))
         own |= {"site": None} if self.has_sites else {}
         variables = as_tuple(by) if by else (*bands, *own)
-        named = criteria or tuple(first[name] for name in self.plan.instruments if name in first)
+        named = criteria or self.plan.firsts
         return missingness(
             [
                 self.tally(by=variable, at=at, criteria=named, kind="current", tables=("points",))

@@ -121,6 +121,18 @@ class Plan:
         return tuple(dict.fromkeys(self.definitions.criterion(name).instrument for name in names))
 
     @property
+    def firsts(self) -> tuple[str, ...]:
+        """The first primary criterion of each instrument: the one that is told where there is room for one.
+
+        >>> Plan().firsts
+        ('phq9_response50', 'pcl5_reliable15')
+        """
+        first: dict[str, str] = {}
+        for name in self.criteria.primary:
+            first.setdefault(self.definitions.criterion(name).instrument, name)
+        return tuple(first.values())
+
+    @property
     def protocol_ids(self) -> tuple[str, ...]:
         """Every protocol a course can be judged by: `people.protocol` may name any that is defined."""
         return tuple(sorted(self.definitions.protocols))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ketaoutcomes import figures, wording
@@ -77,6 +77,7 @@ def render(
     return templates.get_template("page.html").render(context | content)
 
 
+@cache
 def environment() -> tuple[Environment, str]:
     """The page's templates, with the words they use, and its style sheet."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
