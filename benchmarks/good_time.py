@@ -29,9 +29,9 @@ def one(job: str, path: Path) -> None:
     import pandas as pd
 
     import ketaoutcomes as ko
-    from ketaoutcomes.curve_results import state_occupation
-    from ketaoutcomes.partition import good_time_summary
     from ketaoutcomes.plan import parse_plan
+    from ketaoutcomes.results.curve_results import state_occupation
+    from ketaoutcomes.results.partition import good_time_summary
 
     study = ko.Study(ko.Cohort.from_frames(pd.read_parquet(path), plan=parse_plan(PLAN)), as_of=AS_OF)
 

@@ -69,10 +69,10 @@ def one(way: str, path: Path) -> None:
     """Count in this process and print what was found and what it took."""
     for module in ("pandas", "pyarrow.parquet", "ketaoutcomes.study"):
         importlib.import_module(module)
-    from ketaoutcomes import results
+    from ketaoutcomes.results import course_results
 
     total, cost = timed(lambda: sum(tally(frame) for frame in WAYS[way](path)))
-    rates = results.rates(total, at="session")[["criterion", "analysis", "point", "met", "n"]]
+    rates = course_results.rates(total, at="session")[["criterion", "analysis", "point", "met", "n"]]
     print(json.dumps({"rates": rates.to_numpy().tolist(), **cost}))
 
 

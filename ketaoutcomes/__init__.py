@@ -11,13 +11,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Cohort": "cohort",
+    "Cohort": "records.cohort",
     "Plan": "plan",
     "Study": "study",
-    "Tally": "tallies",
-    "combine": "tallies",
+    "Tally": "counts.tallies",
+    "combine": "counts.tallies",
     "load_sample": "simulate",
-    "load_tally": "tallies",
+    "load_tally": "counts.tallies",
     "protect": "disclosure",
     "read": "intake",
     "read_plan": "plan",

@@ -1,7 +1,7 @@
 """The command line: `ketaoutcomes init`, `check`, `report`, `verify`, `worklist`, `explain`.
 
 Only the standard library is imported here, and only a little of it: asking for help must not wait for a
-library of numbers. The commands themselves are in `commands.py`, `report_command.py` and `audit_commands.py`.
+library of numbers. The commands themselves are in `commands/`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"ketaoutcomes {__version__}\n")
         return 0
-    from ketaoutcomes.commands import run
+    from ketaoutcomes.commands.group import run
 
     return run(given)
 

@@ -21,9 +21,9 @@ from ketaoutcomes.report.meta import Meta
 from ketaoutcomes.report.record import RESULTS_SCHEMA
 
 if TYPE_CHECKING:
-    from ketaoutcomes.benchmarks import Benchmark
+    from ketaoutcomes.counts.tallies import Tally
+    from ketaoutcomes.results.benchmarks import Benchmark
     from ketaoutcomes.study import Study
-    from ketaoutcomes.tallies import Tally
 
 SHARED, INTERNAL = "shared", "internal"
 

@@ -8,45 +8,41 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ketaoutcomes import (
+from ketaoutcomes.counts import (
     curve_counts,
-    curve_results,
     durability_counts,
     gain_counts,
-    good_time,
     good_time_counts,
-    histories,
-    response_curves,
-    results,
-    row_tables,
     safety_counts,
     strata,
-    worklist,
 )
-from ketaoutcomes.adequacy import basis_of
-from ketaoutcomes.change_counts import count_change, count_joint
-from ketaoutcomes.change_results import OWN_COLUMNS
-from ketaoutcomes.change_rules import Choice, as_text, settle_rules
-from ketaoutcomes.change_verbs import ChangeVerbs, instruments_of
-from ketaoutcomes.cohort import Cohort
-from ketaoutcomes.comparison_verbs import ComparisonVerbs
-from ketaoutcomes.counting import Request, count, row_flow
-from ketaoutcomes.curve_verbs import CurveVerbs
+from ketaoutcomes.counts.change_counts import count_change, count_joint
+from ketaoutcomes.counts.counting import Request, count, row_flow
+from ketaoutcomes.counts.tallies import KEYS, Header, Part, Tally, make
 from ketaoutcomes.definitions import DefinitionError
-from ketaoutcomes.derived import entry_rules
-from ketaoutcomes.measure_verbs import MeasureVerbs
-from ketaoutcomes.outcomes import KINDS
-from ketaoutcomes.partition import GoodTimeSummary, good_time_summary
-from ketaoutcomes.patients import Patients, Setting, groupable, settle
+from ketaoutcomes.definitions.change_rules import Choice, as_text, settle_rules
+from ketaoutcomes.per_patient import good_time
+from ketaoutcomes.per_patient.adequacy import basis_of
+from ketaoutcomes.per_patient.derived import entry_rules
+from ketaoutcomes.per_patient.outcomes import KINDS
+from ketaoutcomes.per_patient.patients import Patients, Setting, groupable, settle
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.plan.sections import ORDINALS
-from ketaoutcomes.results import as_tuple
-from ketaoutcomes.safety_verbs import SafetyVerbs
-from ketaoutcomes.sensitivity_verbs import SensitivityVerbs
+from ketaoutcomes.records.cohort import Cohort
+from ketaoutcomes.results import course_results, curve_results, response_curves
+from ketaoutcomes.results.change_results import OWN_COLUMNS
+from ketaoutcomes.results.course_results import as_tuple
+from ketaoutcomes.results.partition import GoodTimeSummary, good_time_summary
+from ketaoutcomes.rows import histories, row_tables, worklist
 from ketaoutcomes.shown import WrongChoice, facts
-from ketaoutcomes.table_verbs import TableVerbs
 from ketaoutcomes.tables import TABLES
-from ketaoutcomes.tallies import KEYS, Header, Part, Tally, make
+from ketaoutcomes.verbs.change import ChangeVerbs, instruments_of
+from ketaoutcomes.verbs.comparisons import ComparisonVerbs
+from ketaoutcomes.verbs.curves import CurveVerbs
+from ketaoutcomes.verbs.measures import MeasureVerbs
+from ketaoutcomes.verbs.safety import SafetyVerbs
+from ketaoutcomes.verbs.sensitivity import SensitivityVerbs
+from ketaoutcomes.verbs.tables import TableVerbs
 
 AXES = ("session", "week", "end", "month")
 Names = str | Sequence[str] | None
@@ -56,7 +52,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from ketaoutcomes.plots import Plots
+    from ketaoutcomes.verbs.plots import Plots
 
 
 class Study(
@@ -98,7 +94,7 @@ class Study(
     @cached_property
     def plot(self) -> Plots:
         """The study's figures: `study.plot.rates(at="session")` draws the table `study.rates` gives."""
-        from ketaoutcomes.plots import Plots
+        from ketaoutcomes.verbs.plots import Plots
 
         return Plots(self)
 
@@ -256,11 +252,11 @@ class Study(
         those scored), locf (legacy). `kind`: current, ever or sustained. Intervals are Wilson 95 % unless the
         plan or `interval` (exact, jeffreys) and `level` say otherwise.
         """
-        results.one_axis(at)
+        course_results.one_axis(at)
         counted = self.tally(by=by, at=at, criteria=criteria, kind=kind or "current", tables=("points",))
-        return results.rates(
-            counted, at=at, kind=as_tuple(kind or "current"), analysis=as_tuple(analysis or results.ANALYSES),
-            interval_method=interval, level=level,
+        return course_results.rates(
+            counted, at=at, kind=as_tuple(kind or "current"),
+            analysis=as_tuple(analysis or course_results.ANALYSES), interval_method=interval, level=level,
         )  # fmt: skip
 
     def repeats(
@@ -280,23 +276,23 @@ class Study(
 
     def flow(self, *, by: Names = None) -> pd.DataFrame:
         """Every input row, patient and course accounted for, with reasons that add up within each step."""
-        return results.flow(self.tally(by=by, at="end", tables=("flow",)))
+        return course_results.flow(self.tally(by=by, at="end", tables=("flow",)))
 
     def retention(self, *, by: Names = None) -> pd.DataFrame:
         """Who reached each session of the protocol, from doses alone, and on which day against the plan."""
-        return results.retention(self.tally(by=by, at="session", tables=("flow", "values")))
+        return course_results.retention(self.tally(by=by, at="session", tables=("flow", "values")))
 
     def measured(self, *, by: Names = None) -> pd.DataFrame:
         """Who was scored, and how far: a baseline, any later score, an end score."""
-        return results.measured(self.tally(by=by, at="end", tables=("flow",)))
+        return course_results.measured(self.tally(by=by, at="end", tables=("flow",)))
 
     def timing(self, *, by: Names = None) -> pd.DataFrame:
         """Median days from each session's dose to the score judged there."""
-        return results.timing(self.tally(by=by, at="session", tables=("values",)))
+        return course_results.timing(self.tally(by=by, at="session", tables=("values",)))
 
     def trajectory(self, *, at: Names = "session", by: Names = None, variable: str = "score") -> pd.DataFrame:
         """Mean score or change at each point, of those scored there, with its standard deviation."""
-        return results.trajectory(self.tally(by=by, at=at, tables=("values",)), variable)
+        return course_results.trajectory(self.tally(by=by, at=at, tables=("values",)), variable)
 
     @property
     def has_sites(self) -> bool:

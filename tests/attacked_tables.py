@@ -17,9 +17,9 @@ import pandas as pd
 from scipy.optimize import linprog
 from scipy.sparse import csr_matrix, vstack
 
+from ketaoutcomes.counts.tallies import INTEGER_KEYS, KEYS, Header, Tally, typed
 from ketaoutcomes.disclosure.facts import MEASURED
 from ketaoutcomes.plan import Criteria, Plan
-from ketaoutcomes.tallies import INTEGER_KEYS, KEYS, Header, Tally, typed
 
 UNSCORED, WORSE, SAME, BETTER, HALVED, WELL = range(6)
 RESPONSE, REMISSION, PARTIAL, DETERIORATION = (

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ketaoutcomes as ko
-from ketaoutcomes.cohort import Cohort, InputRefused
 from ketaoutcomes.plan import Plan, parse_plan
+from ketaoutcomes.records.cohort import Cohort, InputRefused
 
 HEADER = "patient,day,dose,unit,route,phq9"
 ROWS = ("a,0,0.5,mg/kg,iv,18", "a,3,0.5,mg/kg,iv,12", "b,0,0.5,mg/kg,iv,20", "b,4,,,,9")

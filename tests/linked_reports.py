@@ -12,9 +12,9 @@ import numpy as np
 from attacked_tables import HALVED, REMISSION, RESPONSE, SAME, UNSCORED, WELL, Cell, Scenario, Shape
 from scipy.sparse import csr_matrix, vstack
 
+from ketaoutcomes.counts.tallies import Tally
 from ketaoutcomes.disclosure import Protection, protection
 from ketaoutcomes.disclosure.printed import units
-from ketaoutcomes.tallies import Tally
 
 REPORTS = 3
 SHAPES = (Shape((), ("week", "end", "month")), Shape(("site",), ("end",)))

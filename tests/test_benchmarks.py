@@ -9,10 +9,10 @@ import pytest
 from small_cohorts import Rows, dose_frame, people_frame, wide_scores
 
 import ketaoutcomes as ko
-from ketaoutcomes import benchmarks
+from ketaoutcomes.commands.explain import explanation
 from ketaoutcomes.definitions import load
 from ketaoutcomes.disclosure import protect
-from ketaoutcomes.explain import explanation
+from ketaoutcomes.results import benchmarks
 
 mpl.use("Agg")
 PLAN = ko.Plan(population={"complete": True})

@@ -12,8 +12,15 @@ import numpy as np
 import pytest
 from wellbeing import with_wellbeing
 
-from ketaoutcomes.change_rules import CATEGORIES, ChangeError, ChangeRule, as_text, parse_rules, settle_rules
 from ketaoutcomes.definitions import load
+from ketaoutcomes.definitions.change_rules import (
+    CATEGORIES,
+    ChangeError,
+    ChangeRule,
+    as_text,
+    parse_rules,
+    settle_rules,
+)
 from ketaoutcomes.estimates import change
 
 DATA = Path(os.environ.get("KETAOUTCOMES_REFERENCE_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -15,11 +15,11 @@ from reference import Settings
 from small_cohorts import Rows, plan_for, study_of
 
 import ketaoutcomes as ko
-from ketaoutcomes.change_rules import ChangeError
+from ketaoutcomes.counts.tallies import parse_tally
+from ketaoutcomes.definitions.change_rules import ChangeError
 from ketaoutcomes.disclosure import DisclosureError, protect
 from ketaoutcomes.plan import PlanError
 from ketaoutcomes.tables import TABLES
-from ketaoutcomes.tallies import parse_tally
 
 CRITERIA = ("phq9_response50", "pcl5_reliable15", "gad7_response50")
 SIX = "0 3 7 10 14 17"

@@ -58,7 +58,7 @@ def test_a_checklist_of_undated_frames_claims_no_dates() -> None:
 
 
 def test_every_brace_of_the_checklist_is_filled() -> None:
-    text = resources.files("ketaoutcomes").joinpath("checklist.toml").read_text(encoding="utf-8")
+    text = resources.files("ketaoutcomes.results").joinpath("checklist.toml").read_text(encoding="utf-8")
     items = tomllib.loads(text)["items"]
     named = {
         name for item in items for _, name, _, _ in string.Formatter().parse(item.get("filled", "")) if name

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import ketaoutcomes as ko
+from ketaoutcomes.counts.tallies import KEYS, Tally, typed
 from ketaoutcomes.disclosure import DisclosureError, coarsen, protect
 from ketaoutcomes.disclosure.coarser import OTHER_SITES
-from ketaoutcomes.tallies import KEYS, Tally, typed
 
 PLAN = ko.Plan(criteria={"primary": ("phq9_response50",)})
 NAMES = ["axis", "point", "state", "n"]

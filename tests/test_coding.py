@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ketaoutcomes.coding import text_codes
+from ketaoutcomes.records.coding import text_codes
 
 Cells = list[str | None]
 

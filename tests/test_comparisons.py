@@ -12,11 +12,11 @@ import pytest
 from small_cohorts import Rows, dose_frame, people_frame, wide_scores
 
 import ketaoutcomes as ko
-from ketaoutcomes.comparisons import compare
+from ketaoutcomes.counts.tallies import Header, Tally, make
 from ketaoutcomes.definitions import load
 from ketaoutcomes.disclosure import protect
 from ketaoutcomes.plan import PlanError
-from ketaoutcomes.tallies import Header, Tally, make
+from ketaoutcomes.results.comparisons import compare
 
 PUBLIC = Path(os.environ.get("KETAOUTCOMES_REFERENCE_DATA", "../shared/data")) / "proportion-ci-reference"
 PLAN = ko.Plan(

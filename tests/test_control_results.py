@@ -10,12 +10,12 @@ from matplotlib import pyplot as plt
 from small_cohorts import Rows, dose_frame, people_frame, wide_scores
 
 import ketaoutcomes as ko
-from ketaoutcomes import control_results
-from ketaoutcomes.control_results import chart_sentence, charts
+from ketaoutcomes.counts.tallies import Header, Tally, make
 from ketaoutcomes.disclosure import protect
 from ketaoutcomes.estimates import interval
 from ketaoutcomes.figures import control, funnel
-from ketaoutcomes.tallies import Header, Tally, make
+from ketaoutcomes.results import control_results
+from ketaoutcomes.results.control_results import chart_sentence, charts
 
 mpl.use("Agg")
 PLAN = ko.Plan(criteria={"primary": ("phq9_response50",), "also": ()})

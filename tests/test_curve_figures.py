@@ -11,7 +11,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 import ketaoutcomes as ko
-from ketaoutcomes import figures, response_curves
+from ketaoutcomes import figures
+from ketaoutcomes.results import response_curves
 
 CRITERION = "phq9_response50"
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ketaoutcomes as ko
-from ketaoutcomes import curve_results, simulate
-from ketaoutcomes.tallies import Header, make
+from ketaoutcomes import simulate
+from ketaoutcomes.counts.tallies import Header, make
+from ketaoutcomes.results import curve_results
 
 PLAN = ko.Plan(points={"curve_days": 30})
 COLUMNS = ["instrument", "criterion", "clock", "day", "from", "to", "n"]

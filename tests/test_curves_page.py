@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from ketaoutcomes.definitions.lasting import lasting
-from ketaoutcomes.response_curves import LEAST_AT_RISK
-from ketaoutcomes.windows import CONFIRM_AFTER, CONFIRM_BY
+from ketaoutcomes.per_patient.windows import CONFIRM_AFTER, CONFIRM_BY
+from ketaoutcomes.results.response_curves import LEAST_AT_RISK
 
 PAGE = Path(__file__).parents[1] / "docs" / "curves.md"
 TEXT = PAGE.read_text(encoding="utf-8")

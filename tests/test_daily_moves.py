@@ -12,9 +12,9 @@ import pytest
 from attacked_tables import REMISSION, RESPONSE, Cell, Scenario, Shape
 
 import ketaoutcomes as ko
-from ketaoutcomes import curve_results
+from ketaoutcomes.counts.tallies import Header, Tally, make
 from ketaoutcomes.disclosure import LARGEST_SMALL, protect
-from ketaoutcomes.tallies import Header, Tally, make
+from ketaoutcomes.results import curve_results
 
 PLAN = ko.Plan(points={"curve_days": 30})
 OPEN = "adequate+dipped+titrating+lapsed+unjudged"

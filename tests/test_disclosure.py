@@ -11,10 +11,10 @@ import pytest
 from attacked_tables import PARTIAL, REMISSION, RESPONSE
 
 import ketaoutcomes as ko
+from ketaoutcomes.counts.tallies import KEYS, Header, Tally, TallyError, typed
 from ketaoutcomes.disclosure import LARGEST_SMALL, PERMITS, DisclosureError, moments, protect
 from ketaoutcomes.disclosure.links import logic
 from ketaoutcomes.plan import Baseline, Criteria, Plan
-from ketaoutcomes.tallies import KEYS, Header, Tally, TallyError, typed
 
 SCENARIOS = {
     make.__name__: make for make in (attacked.sessions, attacked.margins, attacked.weeks, attacked.criteria)

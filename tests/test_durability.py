@@ -18,13 +18,13 @@ from small_cohorts import Rows, plan_for, study_of
 from test_response_curves import DATA, HERE, R, part
 
 import ketaoutcomes as ko
-from ketaoutcomes import durability, response_curves
+from ketaoutcomes.commands.explain import explanation
+from ketaoutcomes.counts.tallies import TallyError
 from ketaoutcomes.definitions import DefinitionError
 from ketaoutcomes.definitions.lasting import lasting
-from ketaoutcomes.explain import explanation
 from ketaoutcomes.plan import PlanError
+from ketaoutcomes.results import durability, response_curves
 from ketaoutcomes.tables import TABLES
-from ketaoutcomes.tallies import TallyError
 
 CRITERION = "phq9_response50"
 SIX = "0 3 6 9 12 15"
@@ -299,7 +299,7 @@ def test_order_blocks_and_calendars_mean_nothing(monkeypatch):
         counted(Rows(*([shifted(row) for row in of] for of in (rows.doses, rows.scores, rows.people))))
         == whole
     )
-    monkeypatch.setattr("ketaoutcomes.patients.BLOCK", 7)
+    monkeypatch.setattr("ketaoutcomes.per_patient.patients.BLOCK", 7)
     assert counted(rows) == whole
 
 

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 import ketaoutcomes as ko
-from ketaoutcomes import commands
-from ketaoutcomes.cohort import InputRefused
+from ketaoutcomes.commands import group as commands
 from ketaoutcomes.plan import parse_plan
+from ketaoutcomes.records.cohort import InputRefused
 
 SESSIONS = "patient,date,dose,unit,route,phq9\n007,2025-01-06,0.5,mg/kg,iv,18\nb,2025-01-07,0.5,mg/kg,iv,12\n"
 

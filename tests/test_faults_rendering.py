@@ -15,8 +15,8 @@ import pytest
 import ketaoutcomes as ko
 from ketaoutcomes.cli import main
 from ketaoutcomes.report.folder import FILES
+from ketaoutcomes.results.wording import label
 from ketaoutcomes.simulate import clinic
-from ketaoutcomes.wording import label
 
 CANARY = "CANARY7319"
 SITE = "a\u200bb\u202ec\u2066d\ufeffe Z" + "\u0301" * 60

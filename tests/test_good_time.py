@@ -10,7 +10,7 @@ import pytest
 from titration_cases import FAQ, WEEKLY, doses_of, one, scores_of, study
 
 import ketaoutcomes as ko
-from ketaoutcomes.good_time import GROUP_OF, GROUPS, STATUSES
+from ketaoutcomes.per_patient.good_time import GROUP_OF, GROUPS, STATUSES
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.tables import TABLES
 

@@ -13,10 +13,10 @@ from titration_cases import FAQ, TARGET, WEEKLY, awkward, doses_of, scores_of, s
 
 import ketaoutcomes as ko
 from ketaoutcomes import simulate
-from ketaoutcomes.good_time import STATUSES
-from ketaoutcomes.partition import CAUTION, SINCE, good_time_summary
+from ketaoutcomes.counts.tallies import TallyError
+from ketaoutcomes.per_patient.good_time import STATUSES
 from ketaoutcomes.plan import Plan
-from ketaoutcomes.tallies import TallyError
+from ketaoutcomes.results.partition import CAUTION, SINCE, good_time_summary
 
 CLOCKS = ("cumulative", "doses", "first_reach", "contiguous")
 
@@ -100,7 +100,7 @@ def test_counts_of_parts_add_up_to_the_whole(by):
 def test_blocks_of_patients_make_no_difference(monkeypatch):
     frames = awkward(3, 40)
     whole = counted(frames, "site"), good_time(frames)
-    monkeypatch.setattr("ketaoutcomes.patients.BLOCK", 7)
+    monkeypatch.setattr("ketaoutcomes.per_patient.patients.BLOCK", 7)
     assert counted(frames, "site").to_json() == whole[0].to_json()
     pd.testing.assert_frame_equal(good_time(frames), whole[1])
 

@@ -18,10 +18,19 @@ from attacked_tables import Cell, Scenario, Shape
 from scipy.sparse import csr_matrix, vstack
 
 import ketaoutcomes as ko
+from ketaoutcomes.counts.good_time_cells import (
+    APART,
+    JOIN,
+    LAST_KNOWN,
+    TOGETHER,
+    cells,
+    counted,
+    mature,
+    younger,
+)
+from ketaoutcomes.counts.tallies import KEYS, Tally, typed
 from ketaoutcomes.disclosure import LARGEST_SMALL, DisclosureError, protect
-from ketaoutcomes.good_time_cells import APART, JOIN, LAST_KNOWN, TOGETHER, cells, counted, mature, younger
 from ketaoutcomes.plan import Plan
-from ketaoutcomes.tallies import KEYS, Tally, typed
 
 CRITERION = "phq9_response50"
 NAME = f"good_time:{CRITERION}"

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import ketaoutcomes as ko
-from ketaoutcomes.good_time import STATUSES
-from ketaoutcomes.partition import CAUTION
+from ketaoutcomes.per_patient.good_time import STATUSES
+from ketaoutcomes.results.partition import CAUTION
 
 PAGE = Path(__file__).parents[1] / "docs" / "good-time.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from intake_files import GOOD, HEADER, ROWS, plan_of, read_bytes, read_file, table
 
 import ketaoutcomes as ko
-from ketaoutcomes.cohort import InputRefused
 from ketaoutcomes.intake import quarantined_share, records
 from ketaoutcomes.intake.guard import identifier_in
 from ketaoutcomes.intake.rules import rules
 from ketaoutcomes.plan import Plan
+from ketaoutcomes.records.cohort import InputRefused
 
 PACKAGE = Path(ko.__file__).parent
 

@@ -14,12 +14,13 @@ from click.testing import CliRunner
 from intake_files import GOOD, HEADER, ROWS, plan_of, table
 
 import ketaoutcomes as ko
-from ketaoutcomes import cli, commands
-from ketaoutcomes.cohort import InputRefused
-from ketaoutcomes.explain import explanation
+from ketaoutcomes import cli
+from ketaoutcomes.commands import group as commands
+from ketaoutcomes.commands.explain import explanation
 from ketaoutcomes.intake.rules import rules
 from ketaoutcomes.intake.suggest import suggest_plan
 from ketaoutcomes.plan import parse_plan
+from ketaoutcomes.records.cohort import InputRefused
 
 CANARY = "Zq7canary"
 

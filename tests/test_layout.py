@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import ketaoutcomes
@@ -15,90 +16,51 @@ ORDER = [
     "shown",
     "tables",
     "definitions",
-    "change_rules",
     "plan",
     "estimates",
-    "coding",
-    "assembly",
-    "monitoring",
-    "frames",
-    "cohort",
+    "records",
     "intake",
     "simulate",
-    "courses",
-    "windows",
-    "outcomes",
-    "derived",
-    "patients",
-    "occurrences",
-    "standing",
-    "adequacy",
-    "exposure",
-    "good_time",
-    "tallies",
-    "counting",
-    "strata",
-    "change_counts",
-    "measures",
-    "good_time_counts",
-    "curve_counts",
-    "durability_counts",
-    "gain_counts",
-    "good_time_cells",
-    "safety_counts",
+    "per_patient",
+    "counts",
     "disclosure",
     "results",
-    "change_results",
-    "measure_results",
-    "partition",
-    "curve_results",
-    "wording",
-    "response_curves",
-    "comparisons",
-    "benchmarks",
-    "control_results",
-    "safety_results",
-    "table_one",
-    "missingness",
-    "checklist",
-    "sensitivity",
-    "durability",
-    "figure_tables",
     "figures",
     "report",
-    "plots",
-    "histories",
-    "row_tables",
-    "worklist",
-    "curve_verbs",
-    "change_verbs",
-    "table_verbs",
-    "measure_verbs",
-    "safety_verbs",
-    "sensitivity_verbs",
-    "comparison_verbs",
+    "rows",
+    "verbs",
     "study",
     "models",
     "published",
-    "explain",
     "commands",
-    "report_command",
-    "audit_commands",
     "cli",
 ]
 
 
-def imports_of(path: Path) -> set[str]:
-    """The rooms a file imports when it is imported itself; imports inside functions wait and are left out."""
+def modules_of(path: Path, *, types: bool = True) -> set[str]:
+    """The modules a file imports when it is imported itself, or names for its types; not those that wait."""
     found = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        nodes = node.body if isinstance(node, ast.If) else [node]
+        nodes = (node.body if types else []) if isinstance(node, ast.If) else [node]
         for one in nodes:
-            if isinstance(one, ast.ImportFrom) and one.module and one.module.startswith("ketaoutcomes."):
-                found.add(one.module.split(".")[1])
-            elif isinstance(one, ast.ImportFrom) and one.module == "ketaoutcomes":
-                found |= {alias.name for alias in one.names}
-    return found
+            if isinstance(one, ast.ImportFrom) and one.module and one.module.split(".")[0] == "ketaoutcomes":
+                inside = one.module.partition(".")[2]
+                names = {f"{inside}.{alias.name}".strip(".") for alias in one.names}
+                found |= {name if name in MODULES else inside for name in names}
+    return found & MODULES
+
+
+def imports_of(path: Path) -> set[str]:
+    """The rooms a file imports when it is imported itself."""
+    return {module.split(".")[0] for module in modules_of(path)}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path) for path in PACKAGE.rglob("*.py")} - {""}
 
 
 def room_of(path: Path) -> str:
@@ -121,16 +83,24 @@ def test_imports_point_one_way() -> None:
     assert backward == []
 
 
+def test_no_module_waits_for_itself() -> None:
+    paths = {module_of(path): path for path in PACKAGE.rglob("*.py")}
+    needs = {module: modules_of(path, types=False) - {module} for module, path in paths.items()}
+    assert list(TopologicalSorter(needs).static_order())
+
+
 def test_estimates_know_nothing_of_ours() -> None:
     for path in (PACKAGE / "estimates").glob("*.py"):
         assert imports_of(path) <= {"estimates"}, path.name
 
 
+ROWS = {"records.cohort", "records.assembly", "records.frames", "per_patient.patients"}
+
+
 def test_figures_and_report_never_see_a_row() -> None:
     for path in [*(PACKAGE / "figures").rglob("*.py"), *(PACKAGE / "report").rglob("*.py")]:
-        assert not imports_of(path) & {"cohort", "study", "patients", "assembly", "frames", "intake"}, (
-            path.name
-        )
+        assert not imports_of(path) & {"intake", "rows", "study"}, path.name
+        assert not modules_of(path) & ROWS, path.name
 
 
 def test_the_glossary_is_printed_from_the_declarations() -> None:

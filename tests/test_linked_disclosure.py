@@ -13,6 +13,7 @@ import pytest
 from attacked_tables import REMISSION, RESPONSE
 
 import ketaoutcomes as ko
+from ketaoutcomes.counts.tallies import KEYS, Header, Tally, typed
 from ketaoutcomes.disclosure import (
     LARGEST_SMALL,
     DisclosureError,
@@ -22,7 +23,6 @@ from ketaoutcomes.disclosure import (
     restatements,
 )
 from ketaoutcomes.plan import Criteria, Plan
-from ketaoutcomes.tallies import KEYS, Header, Tally, typed
 
 Counts = dict[str, tuple[int, int, int]]  # by month: met, not met, unassessed
 OCTOBER, NOVEMBER, DECEMBER = "2026-10-31", "2026-11-30", "2026-12-31"

@@ -10,8 +10,8 @@ import pytest
 from test_measures import NO_DOSES, random_frames
 
 import ketaoutcomes as ko
-from ketaoutcomes import measure_results
 from ketaoutcomes.disclosure import DisclosureError
+from ketaoutcomes.results import measure_results
 
 LIMIT = 10
 

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 import ketaoutcomes as ko
+from ketaoutcomes.counts.tallies import parse_tally
 from ketaoutcomes.definitions import MEASURE_RULES, DefinitionError, load
 from ketaoutcomes.definitions.measure_listing import measure_tables
 from ketaoutcomes.plan import PlanError, Population, parse_plan
-from ketaoutcomes.tallies import parse_tally
 
 INDEX = "2024-02-25"
 NO_DOSES = pd.DataFrame({"patient": [], "date": pd.Series([], dtype="datetime64[s]"), "dose": []}).astype(

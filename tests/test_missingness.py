@@ -9,7 +9,7 @@ import pytest
 import ketaoutcomes as ko
 from ketaoutcomes.estimates.balance import standardised_distance
 from ketaoutcomes.estimates.intervals import interval
-from ketaoutcomes.missingness import COUNTS, missingness
+from ketaoutcomes.results.missingness import COUNTS, missingness
 
 CRITERION = "phq9_response50"
 

@@ -13,8 +13,9 @@ import pytest
 from matplotlib.colors import to_rgb
 
 import ketaoutcomes as ko
-from ketaoutcomes import figure_tables, figures
+from ketaoutcomes import figures
 from ketaoutcomes.figures import severity
+from ketaoutcomes.results import figure_tables
 
 mpl.use("agg")
 

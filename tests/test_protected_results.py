@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 import ketaoutcomes as ko
-from ketaoutcomes import results
+from ketaoutcomes.counts.tallies import KEYS, Header, Tally
 from ketaoutcomes.disclosure import protect
 from ketaoutcomes.plan import Plan
+from ketaoutcomes.results import course_results
 from ketaoutcomes.simulate import clinic
-from ketaoutcomes.tallies import KEYS, Header, Tally
 
 NAN = float("nan")
 ALL = "no_baseline+baseline_only+some+end"
@@ -25,7 +25,7 @@ def cascade(cells: dict[str, float]) -> list[float | None]:
     rows = [("course", "phq9", "measured", reason, n, n) for reason, n in cells.items()]
     flow = pd.DataFrame(rows, columns=[*KEYS["flow"], "n", "people"])
     none = {name: pd.DataFrame(columns=[*KEYS[name], "n"]) for name in ("points", "values", "transitions")}
-    table = results.measured(Tally(header, flow, protected="cms11", **none))
+    table = course_results.measured(Tally(header, flow, protected="cms11", **none))
     return [None if pd.isna(n) else int(n) for n in table["n"]]
 
 
@@ -70,7 +70,7 @@ def pairs() -> dict[str, tuple[Tally, Tally]]:
     ],
 )
 def test_what_is_shown_is_what_was_counted(pairs: dict[str, tuple[Tally, Tally]], verb: str, of: str) -> None:
-    raw, shown = (getattr(results, verb)(tally) for tally in pairs[of])
+    raw, shown = (getattr(course_results, verb)(tally) for tally in pairs[of])
     keys = [name for name in ("protocol", "instrument", "axis", "point", "session", "step") if name in raw]
     both = shown.merge(raw, on=keys, suffixes=("", "_raw"))
     assert len(both) == len(shown) > 0

@@ -15,9 +15,9 @@ import pytest
 
 import ketaoutcomes as ko
 from ketaoutcomes import report
+from ketaoutcomes.counts.tallies import Tally, load_tally, parse_tally
 from ketaoutcomes.disclosure import protect
 from ketaoutcomes.simulate import clinic
-from ketaoutcomes.tallies import Tally, load_tally, parse_tally
 
 FILES = ["report.html", "results.json", "tables.xlsx", "email.eml", "manifest.json"]
 COUNTS = {"due", "given", "assessed", "met", "n", "of", "reached", "people"}
@@ -183,7 +183,7 @@ OTHER = """
 import sys
 from ketaoutcomes import report
 from ketaoutcomes.plan import Plan
-from ketaoutcomes.tallies import load_tally
+from ketaoutcomes.counts.tallies import load_tally
 out, as_of, dates, *names = sys.argv[1:]
 tallies = {name: load_tally(f"{out}-{name}.json") for name in names}
 report.write(out, tallies=tallies, plan=Plan(), meta=report.Meta(as_of=as_of, dates=dates))

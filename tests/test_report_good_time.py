@@ -11,7 +11,7 @@ import pytest
 
 import ketaoutcomes as ko
 from ketaoutcomes import simulate
-from ketaoutcomes.good_time_cells import cells
+from ketaoutcomes.counts.good_time_cells import cells
 from ketaoutcomes.plan import Plan
 from ketaoutcomes.published import report_tallies
 from ketaoutcomes.report.exposed import _sentence, exposed

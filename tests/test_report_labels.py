@@ -12,8 +12,8 @@ import openpyxl
 import pytest
 
 import ketaoutcomes as ko
+from ketaoutcomes.results.wording import label
 from ketaoutcomes.simulate import clinic
-from ketaoutcomes.wording import label
 
 LABELS = (
     "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "../../x", "$x^2$ \\alpha", "{{7*7}} {% raw %}",

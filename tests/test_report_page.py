@@ -16,10 +16,10 @@ import pytest
 import report_tables
 
 from ketaoutcomes import report
+from ketaoutcomes.counts.tallies import Header
 from ketaoutcomes.plan import Plan
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.page import render
-from ketaoutcomes.tallies import Header
 
 HOSTILE = "<script>alert(1)</script>\" onmouseover=x $x^2$ {{7*7}} =cmd|' /C calc'!A0 \u202egpj.exe"
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import ketaoutcomes as ko
-from ketaoutcomes import benchmarks
+from ketaoutcomes.counts.tallies import Tally
 from ketaoutcomes.disclosure import protect
 from ketaoutcomes.plan import Plan
 from ketaoutcomes.published import report_meta, report_tallies
@@ -22,7 +22,7 @@ from ketaoutcomes.report.finished import Described, finish
 from ketaoutcomes.report.lasting import NOT_TOLD, lasting
 from ketaoutcomes.report.side_effects import side_effects
 from ketaoutcomes.report.views import Words
-from ketaoutcomes.tallies import Tally
+from ketaoutcomes.results import benchmarks
 
 HOSTILE = "<script>alert(1)</script>\u202e{{7*7}}"
 

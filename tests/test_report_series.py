@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import ketaoutcomes as ko
-from ketaoutcomes import audit_commands, report_command
-from ketaoutcomes.commands import DISCLOSURE, DONE, run
+from ketaoutcomes.commands import audit as audit_commands
+from ketaoutcomes.commands import report as report_command
+from ketaoutcomes.commands.group import DISCLOSURE, DONE, run
 from ketaoutcomes.disclosure import DisclosureError
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.series import good_time_day, in_series, repeated, told_again

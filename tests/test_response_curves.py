@@ -20,9 +20,9 @@ from reference import Settings
 from small_cohorts import Rows, plan_for, study_of
 
 import ketaoutcomes as ko
-from ketaoutcomes import response_curves
 from ketaoutcomes.estimates import curves
 from ketaoutcomes.plan import PlanError
+from ketaoutcomes.results import response_curves
 
 HERE = Path(__file__).resolve()
 DATA = Path(os.environ.get("KETAOUTCOMES_REFERENCE_DATA") or HERE.parents[2] / "shared" / "data")
@@ -423,7 +423,7 @@ def test_the_order_of_rows_and_blocks_of_patients_mean_nothing(monkeypatch):
     shuffled = Rows(*(random.Random(2).sample(of, len(of)) for of in (rows.doses, rows.scores, rows.people)))
     whole = counted(rows)
     assert counted(shuffled) == whole
-    monkeypatch.setattr("ketaoutcomes.patients.BLOCK", 7)
+    monkeypatch.setattr("ketaoutcomes.per_patient.patients.BLOCK", 7)
     assert counted(rows) == whole
 
 

@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 
 import ketaoutcomes as ko
-from ketaoutcomes import figures, safety_results, simulate
-from ketaoutcomes.cohort import Cohort
+from ketaoutcomes import figures, simulate
+from ketaoutcomes.counts.tallies import Tally
 from ketaoutcomes.disclosure import protect
-from ketaoutcomes.monitoring import DIASTOLIC, READINGS, SYSTOLIC, events, ranges
+from ketaoutcomes.records.cohort import Cohort
+from ketaoutcomes.records.monitoring import DIASTOLIC, READINGS, SYSTOLIC, events, ranges
+from ketaoutcomes.results import safety_results
 from ketaoutcomes.simulate.watching import dissociation
 from ketaoutcomes.study import Study
-from ketaoutcomes.tallies import Tally
 
 DAYS = (0, 3, 7, 10, 14, 17)
 BASE: dict[str, Any] = {"dose": 0.5, "unit": "mg/kg", "route": "iv"}

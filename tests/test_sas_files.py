@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import ketaoutcomes as ko
-from ketaoutcomes.cohort import InputRefused
 from ketaoutcomes.plan import parse_plan
+from ketaoutcomes.records.cohort import InputRefused
 
 pyreadstat = pytest.importorskip("pyreadstat", reason="needs pip install 'ketaoutcomes[sas]'")
 

@@ -16,13 +16,13 @@ from reference import Settings
 from small_cohorts import Rows, plan_for, study_of
 
 import ketaoutcomes as ko
+from ketaoutcomes.counts.strata import KIND
+from ketaoutcomes.counts.tallies import Tally, TallyError
 from ketaoutcomes.definitions import FAMILIES, load
 from ketaoutcomes.disclosure import DisclosureError
 from ketaoutcomes.figures import forest
 from ketaoutcomes.plan import Plan
-from ketaoutcomes.sensitivity import Design, gate_of, other_gate, sensitivity_table, sentences
-from ketaoutcomes.strata import KIND
-from ketaoutcomes.tallies import Tally, TallyError
+from ketaoutcomes.results.sensitivity import Design, gate_of, other_gate, sensitivity_table, sentences
 
 SESSIONS = "0 3 7 10 14 17"  # iv6: the end is judged on days 18 to 48, nearest to day 31
 HEADLINE = "phq9_response50"

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from ketaoutcomes import simulate
-from ketaoutcomes.cohort import Cohort
 from ketaoutcomes.plan import Plan
+from ketaoutcomes.records.cohort import Cohort
 from ketaoutcomes.simulate.answers import BLANK, leave_blank, same_verdict, spread, with_last
 from ketaoutcomes.simulate.clinics import PCL5, PHQ9
 from ketaoutcomes.simulate.draws import Draws

@@ -12,7 +12,7 @@ import pytest
 import ketaoutcomes as ko
 from ketaoutcomes.estimates.balance import standardised_difference, standardised_distance
 from ketaoutcomes.plan import PlanError
-from ketaoutcomes.table_one import EVERYONE, MISSING_LEVEL, Table1, table1
+from ketaoutcomes.results.table_one import EVERYONE, MISSING_LEVEL, Table1, table1
 
 ORACLE = json.loads((Path(__file__).parent / "oracles" / "table1.json").read_text())
 

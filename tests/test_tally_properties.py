@@ -18,8 +18,8 @@ from reference import Settings
 from small_cohorts import Rows, dose_frame, plan_for, study_of, wide_scores
 
 import ketaoutcomes as ko
+from ketaoutcomes.counts.tallies import parse_tally
 from ketaoutcomes.plan import PlanError
-from ketaoutcomes.tallies import parse_tally
 
 CRITERIA = ("phq9_response50", "phq9_remission_lt5", "pcl5_reliable15", "pcl5_loss_dx", "peg_response30")
 MONOTONE = ("phq9_response50", "phq9_remission_lt5", "pcl5_reliable15", "gad7_mcid4")  # lower is never worse

@@ -7,7 +7,7 @@ import pytest
 
 import ketaoutcomes as ko
 from ketaoutcomes.plan import PlanError
-from ketaoutcomes.worklist import REASONS
+from ketaoutcomes.rows.worklist import REASONS
 
 ITEMS = [f"phq9_{i}" for i in range(1, 10)]
 LATER = [2, 2, 2, 2, 2, 2, 2, 2]

@@ -1,7 +1,7 @@
 """Quality measures as data: who enters, when the follow-up is due, what counts, who is left out, and why.
 
-The numbers stand in `measures.toml`, each with its source; `ketaoutcomes.measures` is the one engine that
-judges them all.
+The numbers stand in `measures.toml`, each with its source; `ketaoutcomes.counts.measures` is the one engine
+that judges them all.
 """
 
 from __future__ import annotations

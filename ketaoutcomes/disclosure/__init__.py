@@ -33,8 +33,8 @@ none is small (`ketaoutcomes.disclosure.measures`).
 Side effects and worsening (`tables=("safety",)`) are further facts of `points` and `values`, placed last, so
 that a report shows what it showed without them.
 
-A Tally of good time (`tables=("good_time",)`) holds the cells of `ketaoutcomes.good_time_cells`, joined until
-none is small, and the median days to the level (`ketaoutcomes.disclosure.good_time`).
+A Tally of good time (`tables=("good_time",)`) holds the cells of `ketaoutcomes.counts.good_time_cells`,
+joined until none is small, and the median days to the level (`ketaoutcomes.disclosure.good_time`).
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from ketaoutcomes.counts.tallies import Tally, typed
 from ketaoutcomes.disclosure.choose import choose
 from ketaoutcomes.disclosure.coarser import coarsen
 from ketaoutcomes.disclosure.facts import DisclosureError, Margin, margins
@@ -63,7 +64,6 @@ from ketaoutcomes.disclosure.measures import protect_measures
 from ketaoutcomes.disclosure.moves import Told, move_rows, tell_all
 from ketaoutcomes.disclosure.rest import beside
 from ketaoutcomes.disclosure.rewrite import PERMITS, ROUND_TO, STATISTICS, moments, rewrite, rounded
-from ketaoutcomes.tallies import Tally, typed
 
 __all__ = [
     "LARGEST_SMALL",

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.counts.tallies import summed
 from ketaoutcomes.disclosure.facts import OUTSIDE, DisclosureError
-from ketaoutcomes.tallies import summed
 
 if TYPE_CHECKING:
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.counts.tallies import Tally
 
 Array = Any
 OTHER_SITES: Final = "other sites"

@@ -20,6 +20,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.counts.good_time_cells import (
+    APART,
+    JOIN,
+    KINDS,
+    LAST_KNOWN,
+    OPEN,
+    SITUATION,
+    TOGETHER,
+    UNSETTLED,
+    WHOLE_TRIAL,
+    cells,
+    last_known,
+)
+from ketaoutcomes.counts.tallies import typed
 from ketaoutcomes.disclosure.facts import DisclosureError
 from ketaoutcomes.disclosure.good_time_sites import medians, of_sites
 from ketaoutcomes.disclosure.ladders import (
@@ -42,24 +56,10 @@ from ketaoutcomes.disclosure.last_scores import Scored, scored_elsewhere
 from ketaoutcomes.disclosure.moves import Family, Partition, Row, Told, hidden_rows, move_rows, tell_all
 from ketaoutcomes.disclosure.rest import NOWHERE, Elsewhere, Rest, beside
 from ketaoutcomes.disclosure.rewrite import ROUND_TO, rounded
-from ketaoutcomes.exposure import EXPOSURES
-from ketaoutcomes.good_time_cells import (
-    APART,
-    JOIN,
-    KINDS,
-    LAST_KNOWN,
-    OPEN,
-    SITUATION,
-    TOGETHER,
-    UNSETTLED,
-    WHOLE_TRIAL,
-    cells,
-    last_known,
-)
-from ketaoutcomes.tallies import typed
+from ketaoutcomes.per_patient.exposure import EXPOSURES
 
 if TYPE_CHECKING:
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.counts.tallies import Tally
 
 Array = Any
 Key = tuple[str, str, str]  # kind, point, state

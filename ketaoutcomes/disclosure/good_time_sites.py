@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.counts.good_time_cells import APART, TOGETHER, cells
 from ketaoutcomes.disclosure.ladders import SITES
 from ketaoutcomes.disclosure.rewrite import STATISTICS, moments
-from ketaoutcomes.good_time_cells import APART, TOGETHER, cells
 
 if TYPE_CHECKING:
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.counts.tallies import Tally
 
 Array = Any
 

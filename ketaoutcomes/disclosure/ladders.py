@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from ketaoutcomes.adequacy import LEVEL_REASONS
-from ketaoutcomes.good_time import AT_TRIAL, GROUPS, REASONS, SCHEDULE_REASONS, VERDICTS
-from ketaoutcomes.good_time_cells import (
+from ketaoutcomes.counts.good_time_cells import (
     APART,
     JOIN,
     KNOWN,
@@ -23,8 +21,10 @@ from ketaoutcomes.good_time_cells import (
     UNSETTLED,
     WHOLE_TRIAL,
 )
-from ketaoutcomes.good_time_counts import OVERDUE, SITUATIONS
-from ketaoutcomes.standing import ANSWERED, WORSE
+from ketaoutcomes.counts.good_time_counts import OVERDUE, SITUATIONS
+from ketaoutcomes.per_patient.adequacy import LEVEL_REASONS
+from ketaoutcomes.per_patient.good_time import AT_TRIAL, GROUPS, REASONS, SCHEDULE_REASONS, VERDICTS
+from ketaoutcomes.per_patient.standing import ANSWERED, WORSE
 
 Level = Callable[[str], str]
 Key = tuple[str, str, str]  # kind, point, state

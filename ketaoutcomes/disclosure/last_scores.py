@@ -11,7 +11,7 @@ import numpy as np
 from ketaoutcomes.disclosure.safety import judges
 
 if TYPE_CHECKING:
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.counts.tallies import Tally
 
 Array = Any
 
@@ -36,7 +36,7 @@ class Scored:
 
 def scored_elsewhere(others: Sequence[Tally], instrument: str, criterion: str) -> Scored:
     """What protected Tallies show of who was scored, and who met a criterion at the end."""
-    from ketaoutcomes.results import measured, rates
+    from ketaoutcomes.results.course_results import measured, rates
 
     weeks: list[tuple[int, float]] = []
     end, ever = (np.nan, np.nan), np.nan

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.counts.tallies import KEYS, NOTED, Header, Tally, parse_tally, typed
 from ketaoutcomes.disclosure.again import Book, Books, book, unit_rows
 from ketaoutcomes.disclosure.apart import apart
 from ketaoutcomes.disclosure.choose import ranked, web_of
 from ketaoutcomes.disclosure.facts import DisclosureError, Fact, Group, Margin
 from ketaoutcomes.disclosure.printed import Number, Unit, numbers, units
 from ketaoutcomes.disclosure.rewrite import ROUND_TO, rewrite, rounded
-from ketaoutcomes.tallies import KEYS, NOTED, Header, Tally, parse_tally, typed
 
 if TYPE_CHECKING:
     from ketaoutcomes.disclosure.links import Logic

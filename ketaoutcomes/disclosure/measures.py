@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.counts.tallies import KEYS, typed
 from ketaoutcomes.disclosure.facts import DisclosureError
-from ketaoutcomes.tallies import KEYS, typed
 
 if TYPE_CHECKING:
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.counts.tallies import Tally
 
 Array = Any
 JOIN = "+"

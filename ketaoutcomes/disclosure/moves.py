@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.counts.good_time_cells import JOIN
+from ketaoutcomes.counts.tallies import KEYS as TABLE_KEYS
 from ketaoutcomes.disclosure.rewrite import ROUND_TO
-from ketaoutcomes.good_time_cells import JOIN
-from ketaoutcomes.tallies import KEYS as TABLE_KEYS
 
 if TYPE_CHECKING:
+    from ketaoutcomes.counts.tallies import Tally
     from ketaoutcomes.disclosure.rest import Elsewhere
-    from ketaoutcomes.tallies import Tally
 
 Array = Any
 Key = tuple[str, str, str]  # kind, point, state of a cell of another partition

@@ -26,7 +26,7 @@ from ketaoutcomes.disclosure.facts import (
 from ketaoutcomes.disclosure.rewrite import PERMITS
 
 if TYPE_CHECKING:
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.counts.tallies import Tally
 
 Array = Any
 

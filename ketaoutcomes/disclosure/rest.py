@@ -14,7 +14,7 @@ from ketaoutcomes.disclosure.safety import judges, shown_answers
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.counts.tallies import Tally
 
 Array = Any
 
@@ -55,7 +55,7 @@ def beside(others: Sequence[Tally]) -> Rest:
 
 def shown_elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
     """Numbers of this instrument that protected Tallies show, alone or added over groups."""
-    from ketaoutcomes.results import rates
+    from ketaoutcomes.results.course_results import rates
 
     flow = {"eligible": np.nan, "due": np.nan}
     found: dict[str, list[Array]] = {"due": [], "assessed": [], "met": []}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.counts.tallies import KEYS, typed
 from ketaoutcomes.disclosure.facts import (
     CASCADE,
     MEASURED,
@@ -24,10 +25,9 @@ from ketaoutcomes.disclosure.facts import (
     reason_fact,
     value_fact,
 )
-from ketaoutcomes.tallies import KEYS, typed
 
 if TYPE_CHECKING:
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.counts.tallies import Tally
 
 Array = Any
 HIDDEN = np.nan

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ketaoutcomes.counts.safety_counts import BASELINE_ITEM, COURSE, HIGHER, LOWER, NEW, SAFETY
 from ketaoutcomes.disclosure.facts import SCHEDULED, Fact
-from ketaoutcomes.safety_counts import BASELINE_ITEM, COURSE, HIGHER, LOWER, NEW, SAFETY
 
 if TYPE_CHECKING:
+    from ketaoutcomes.counts.tallies import Tally
     from ketaoutcomes.disclosure.facts import Margin
-    from ketaoutcomes.tallies import Tally
 
 Array = Any
 JUDGED = ("due", "assessed", "met")

@@ -24,7 +24,7 @@ from ketaoutcomes.figures.axes import (
     write,
     write_below,
 )
-from ketaoutcomes.wording import HIDDEN, NONE, count, is_number, label, percent, share
+from ketaoutcomes.results.wording import HIDDEN, NONE, count, is_number, label, percent, share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ _BOX = {"boxstyle": "round,pad=0.5", "facecolor": "white", "linewidth": 1}
 def measured(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
     """How many started, had a baseline, any score and an end score: one bar per step, its count written out.
 
-    `table` is a `results.measured` table of one instrument and group.
+    `table` is a `course_results.measured` table of one instrument and group.
 
     >>> import pandas as pd
     >>> steps = pd.DataFrame({"step": ["started", "baseline"], "n": [90, 80], "of": [90, 90]})

@@ -11,7 +11,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ketaoutcomes.wording import HIDDEN, count, label
+from ketaoutcomes.results.wording import HIDDEN, count, label
 
 if TYPE_CHECKING:
     import pandas as pd

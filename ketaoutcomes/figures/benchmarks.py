@@ -22,7 +22,7 @@ from ketaoutcomes.figures.axes import (
     require_rows,
     write,
 )
-from ketaoutcomes.wording import HIDDEN, count, is_number, label, share
+from ketaoutcomes.results.wording import HIDDEN, count, is_number, label, share
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,7 +25,7 @@ from ketaoutcomes.figures.axes import (
     write,
     write_below,
 )
-from ketaoutcomes.wording import HIDDEN, count, is_number, label, share
+from ketaoutcomes.results.wording import HIDDEN, count, is_number, label, share
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -29,7 +29,7 @@ from ketaoutcomes.figures.axes import (
     write,
 )
 from ketaoutcomes.figures.good_time import BANDS, NAMES
-from ketaoutcomes.wording import count, is_number, label
+from ketaoutcomes.results.wording import count, is_number, label
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,7 +25,7 @@ from ketaoutcomes.figures.axes import (
     under,
     write,
 )
-from ketaoutcomes.wording import count
+from ketaoutcomes.results.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd

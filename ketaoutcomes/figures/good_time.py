@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ketaoutcomes.counts.good_time_cells import JOIN
 from ketaoutcomes.figures.axes import (
     INK,
     LETTER,
@@ -32,8 +33,7 @@ from ketaoutcomes.figures.axes import (
     write,
     write_below,
 )
-from ketaoutcomes.good_time_cells import JOIN
-from ketaoutcomes.wording import count, is_number, percent, share
+from ketaoutcomes.results.wording import count, is_number, percent, share
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,7 +24,7 @@ from ketaoutcomes.figures.axes import (
     title,
     write_below,
 )
-from ketaoutcomes.wording import count, label
+from ketaoutcomes.results.wording import count, label
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,7 +25,7 @@ from ketaoutcomes.figures.axes import (
     require_rows,
     write,
 )
-from ketaoutcomes.wording import count, is_number, label, share
+from ketaoutcomes.results.wording import count, is_number, label, share
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -31,7 +31,7 @@ from ketaoutcomes.figures.axes import (
     write,
     write_below,
 )
-from ketaoutcomes.wording import HIDDEN
+from ketaoutcomes.results.wording import HIDDEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 def rates(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
     """Rates with their intervals at each point of one axis, one line per combination of what varies.
 
-    `table` is a `results.rates` table of one axis. Where it holds both, the line is the rate of everyone due
-    (nri) and hollow marks are that of those scored. `names` gives readers' words for ids. Below the chart
-    stand the numbers due and scored, where all lines share them.
+    `table` is a `course_results.rates` table of one axis. Where it holds both, the line is the rate of
+    everyone due (nri) and hollow marks are that of those scored. `names` gives readers' words for ids. Below
+    the chart stand the numbers due and scored, where all lines share them.
 
     Raises `ValueError` for an empty table, several axes, or more than six lines; see `panels`.
 
@@ -104,7 +104,7 @@ def panels(table: pd.DataFrame, *, names: Mapping[str, str] = NO_NAMES) -> list[
 def retention(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
     """The share of series that reached each session, with intervals; one line per protocol.
 
-    `table` is a `results.retention` table.
+    `table` is a `course_results.retention` table.
 
     >>> import pandas as pd
     >>> ax = retention(pd.DataFrame({"protocol": ["iv6"] * 2, "session": [1, 2], "due": [80, 80],
@@ -141,10 +141,10 @@ def trajectory(
 ) -> Axes:
     """Mean score at each point among those scored, with a bar either side: the interval, or one SD.
 
-    `table` is a `results.trajectory` table of one axis; rows of the axis `baseline` stand at its beginning.
-    The bars are its `low` and `high` where it has them (`figure_tables.mean_interval`), else one standard
-    deviation either side of the mean. `lines`, a `figure_tables.lines` table of the same axis, adds each
-    course as a thin line, and makes the chart row-level: not to be shared.
+    `table` is a `course_results.trajectory` table of one axis; rows of the axis `baseline` stand at its
+    beginning. The bars are its `low` and `high` where it has them (`figure_tables.mean_interval`), else one
+    standard deviation either side of the mean. `lines`, a `figure_tables.lines` table of the same axis, adds
+    each course as a thin line, and makes the chart row-level: not to be shared.
 
     >>> import pandas as pd
     >>> ax = trajectory(pd.DataFrame({"instrument": ["phq9"] * 2, "axis": ["baseline", "week"],

@@ -26,7 +26,7 @@ from ketaoutcomes.figures.axes import (
     write_below,
 )
 from ketaoutcomes.figures.good_time import Fill
-from ketaoutcomes.wording import HIDDEN, count, is_number, label, plural, share
+from ketaoutcomes.results.wording import HIDDEN, count, is_number, label, plural, share
 
 if TYPE_CHECKING:
     import pandas as pd

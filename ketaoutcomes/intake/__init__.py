@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.cohort import Cohort, InputRefused, Source, assemble
 from ketaoutcomes.intake.findings import Findings, Stop, listed
 from ketaoutcomes.intake.grid import Grid, read_grid
 from ketaoutcomes.intake.guard import check_names, check_values
@@ -23,6 +22,7 @@ from ketaoutcomes.intake.texts import cleaned
 from ketaoutcomes.intake.views import read_view
 from ketaoutcomes.plan import Plan
 from ketaoutcomes.plan.columns import NAMES
+from ketaoutcomes.records.cohort import Cohort, InputRefused, Source, assemble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +127,7 @@ def _take_in(named: Mapping[str, Path], plan: Plan, allow_empty: bool) -> Intake
 def quarantined_share(cohort: Cohort) -> float:
     """The share of input rows with at least one quarantined finding.
 
-    >>> from ketaoutcomes.cohort import Cohort
+    >>> from ketaoutcomes.records.cohort import Cohort
     >>> doses = pd.DataFrame({"patient": ["a"], "day": [0], "dose": 1.0, "route": "iv", "phq9": [18.0]})
     >>> quarantined_share(Cohort.from_frames(doses))
     0.0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.cohort import InputRefused
+from ketaoutcomes.records.cohort import InputRefused
 from ketaoutcomes.tables import empty
 
 Array = Any

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from ketaoutcomes.intake.findings import Findings, Stop, listed
 from ketaoutcomes.intake.header import Header, normal
-from ketaoutcomes.monitoring import READINGS
 from ketaoutcomes.plan import Field, TableMap
 from ketaoutcomes.plan.columns import NAMES
+from ketaoutcomes.records.monitoring import READINGS
 
 if TYPE_CHECKING:
     from ketaoutcomes.definitions import Instrument

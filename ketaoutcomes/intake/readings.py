@@ -8,7 +8,7 @@ import numpy as np
 
 from ketaoutcomes.intake import texts
 from ketaoutcomes.intake.cells import typed_numbers
-from ketaoutcomes.monitoring import READINGS, YES_NO
+from ketaoutcomes.records.monitoring import READINGS, YES_NO
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ketaoutcomes.coding import clean_text
-from ketaoutcomes.monitoring import WORDS
+from ketaoutcomes.records.coding import clean_text
+from ketaoutcomes.records.monitoring import WORDS
 
 NONE = ""
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")

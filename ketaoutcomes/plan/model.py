@@ -213,7 +213,7 @@ class Plan:
         >>> print(Plan().explain("phq9_response50").splitlines()[0])
         phq9_response50: PHQ-9 at least halved from baseline
         """
-        from ketaoutcomes.explain import explanation
+        from ketaoutcomes.commands.explain import explanation
 
         text = explanation(name, self.definitions)
         if text is None:

@@ -23,9 +23,9 @@ from ketaoutcomes.report.workbook import workbook
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketaoutcomes.benchmarks import Benchmark
+    from ketaoutcomes.counts.tallies import Tally
     from ketaoutcomes.plan import Plan
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.results.benchmarks import Benchmark
 
 __all__ = ["CannotWrite", "Meta", "write"]
 

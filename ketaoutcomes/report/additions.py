@@ -6,7 +6,7 @@ import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes.wording import HIDDEN, NONE, count, decimal, is_number, label, share
+from ketaoutcomes.results.wording import HIDDEN, NONE, count, decimal, is_number, label, share
 
 if TYPE_CHECKING:
     import pandas as pd

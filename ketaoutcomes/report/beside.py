@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes.benchmarks import ALL_STARTED, CAUTION, OWN, PUBLISHED, published_rate
 from ketaoutcomes.report import sentences
 from ketaoutcomes.report.additions import Addition, Plain
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.overview import Shown
-from ketaoutcomes.wording import HIDDEN, NONE, count, interval, is_number, label, share
+from ketaoutcomes.results.benchmarks import ALL_STARTED, CAUTION, OWN, PUBLISHED, published_rate
+from ketaoutcomes.results.wording import HIDDEN, NONE, count, interval, is_number, label, share
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketaoutcomes.benchmarks import Benchmark
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.report.views import Words
+    from ketaoutcomes.results.benchmarks import Benchmark
 
 NAME = "benchmarks"
 TITLE = "Beside published series"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ketaoutcomes.counts.good_time_cells import JOIN
 from ketaoutcomes.figures import good_time as figures
-from ketaoutcomes.good_time_cells import JOIN
-from ketaoutcomes.partition import CAUTION
 from ketaoutcomes.report.bars import Segment, stacked, swatch
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.views import Words
-from ketaoutcomes.wording import HIDDEN, count, is_number, label, listed, percent
+from ketaoutcomes.results.partition import CAUTION
+from ketaoutcomes.results.wording import HIDDEN, count, is_number, label, listed, percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ketaoutcomes import control_results, results
 from ketaoutcomes.report.periods import changes, period_rates
+from ketaoutcomes.results import control_results, course_results
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.counts.tallies import Tally
 
 ANALYSES = ("nri", "observed")
 RATE_COLUMNS = (
@@ -91,7 +91,7 @@ def _rates(tally: Tally, axis: str) -> Described:
     suffix = "".join(f"_by_{column}" for column in by)
     title, says = _AXES[axis]
     of = f", by {' and '.join(by)}" if by else ""
-    table = results.rates(tally, at=axis, analysis=ANALYSES)
+    table = course_results.rates(tally, at=axis, analysis=ANALYSES)
     row = f"One row per criterion, analysis and point: {says}."
     return Described(f"rates_{axis}{suffix}", f"Rates {title}{of}", row, table)
 
@@ -101,7 +101,7 @@ def _over_time(tally: Tally) -> list[Described]:
     if "month" not in tally.header.axes:
         return []
     method, level = tally.header.limits()
-    monthly = results.rates(tally, at="month", analysis=ANALYSES)
+    monthly = course_results.rates(tally, at="month", analysis=ANALYSES)
     rates = period_rates(monthly, tally.header.as_of, method=method, level=level)
     per = "quarter" if monthly["point"].astype(str).str.contains("Q").any() else "month"
     found = [
@@ -133,7 +133,7 @@ _CONTROL = "Of everyone due, by the month in which series came due, with the lim
 
 def _sites(tally: Tally) -> list[Described]:
     """Who was scored, how severe baselines were, and the funnel of the end score, by site."""
-    base = results.trajectory(tally)
+    base = course_results.trajectory(tally)
     base = base[base["axis"] == "baseline"].reset_index(drop=True)
     scored = _measured(tally)
     funnel = control_results.funnel(tally, criteria=_first_of_each(tally))
@@ -148,26 +148,26 @@ def _sites(tally: Tally) -> list[Described]:
 
 def _retention(tally: Tally) -> Described:
     says = "Of the patients due, how many received each session, and on which day, against the plan."
-    return Described("retention", "Who stayed", says, results.retention(tally))
+    return Described("retention", "Who stayed", says, course_results.retention(tally))
 
 
 def _timing(tally: Tally) -> Described:
     says = "After each session: patients scored, and the median days from dose to score."
-    return Described("timing", "When scores were taken", says, results.timing(tally))
+    return Described("timing", "When scores were taken", says, course_results.timing(tally))
 
 
 def _measured(tally: Tally) -> Described:
     says = "Of the patients due: who had a baseline score, any later score, an end score."
-    return Described("measured", "Who was scored", says, results.measured(tally))
+    return Described("measured", "Who was scored", says, course_results.measured(tally))
 
 
 def _trajectory(tally: Tally) -> Described:
     says = (
         "Mean and standard deviation of the scores taken, in points; patients without a score are not in it."
     )
-    return Described("trajectory", "Mean scores", says, results.trajectory(tally))
+    return Described("trajectory", "Mean scores", says, course_results.trajectory(tally))
 
 
 def _flow(tally: Tally) -> Described:
     says = "Every input row, patient and series, and where each was left out."
-    return Described("flow", "Everyone accounted for", says, results.flow(tally))
+    return Described("flow", "Everyone accounted for", says, course_results.flow(tally))

@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes import curve_results, results
-from ketaoutcomes.estimates import rate_with_limits
-from ketaoutcomes.exposure import EXPOSURES
-from ketaoutcomes.good_time import AT_TRIAL, GROUPS, VERDICTS
-from ketaoutcomes.good_time_cells import (
+from ketaoutcomes.counts.good_time_cells import (
     JOIN,
     KNOWN,
     LAST_KNOWN,
@@ -25,13 +21,17 @@ from ketaoutcomes.good_time_cells import (
     last_known,
     mature,
 )
-from ketaoutcomes.good_time_counts import OVERDUE, PERIODS, SITUATIONS
-from ketaoutcomes.partition import STOOD, rules_of
+from ketaoutcomes.counts.good_time_counts import OVERDUE, PERIODS, SITUATIONS
+from ketaoutcomes.estimates import rate_with_limits
+from ketaoutcomes.per_patient.exposure import EXPOSURES
+from ketaoutcomes.per_patient.good_time import AT_TRIAL, GROUPS, VERDICTS
+from ketaoutcomes.per_patient.standing import ANSWERED, WORSE
 from ketaoutcomes.report.finished import Described
-from ketaoutcomes.standing import ANSWERED, WORSE
+from ketaoutcomes.results import course_results, curve_results
+from ketaoutcomes.results.partition import STOOD, rules_of
 
 if TYPE_CHECKING:
-    from ketaoutcomes.tallies import Tally
+    from ketaoutcomes.counts.tallies import Tally
 
 BEFORE, AFTER, COMPLETE, SHORT, UNKNOWN = GROUPS
 # What became of those without response on the last calendar day.
@@ -161,7 +161,7 @@ def _unjudged(table: pd.DataFrame) -> pd.DataFrame:
 
 def _accounts(tally: Tally) -> pd.DataFrame:
     """Days per account of mature courses that can be judged; no rows where that is hidden."""
-    parts = [results.sums(tally, f"{name}_days").assign(account=name) for name in EXPOSURES]
+    parts = [course_results.sums(tally, f"{name}_days").assign(account=name) for name in EXPOSURES]
     frame = pd.concat(parts, ignore_index=True)
     frame = frame[frame["point"] == PERIODS[0]].rename(columns={"sum": "days"})
     total = frame["days"].sum(skipna=False)
@@ -220,7 +220,7 @@ def _rules(tally: Tally, plan: Mapping[str, Any]) -> pd.DataFrame:
 def _by_site(tally: Tally) -> pd.DataFrame:
     columns = ["site", "mature", "not_evaluable", "share_not_evaluable", "median_days_to_level"]
     table = cells(tally)
-    days = results.median(tally, "days_to_level")
+    days = course_results.median(tally, "days_to_level")
     days = days[days["point"] == PERIODS[0]]
     median = dict(zip(days["site"], days["median"], strict=True))
     rows = []

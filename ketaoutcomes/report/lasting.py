@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes import response_curves
-from ketaoutcomes.durability import CAUTION, durability
 from ketaoutcomes.report.additions import Addition, Plain
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.overview import Shown
-from ketaoutcomes.wording import NONE, count, interval, is_number, label, listed, percent, share
+from ketaoutcomes.results import response_curves
+from ketaoutcomes.results.durability import CAUTION, durability
+from ketaoutcomes.results.wording import NONE, count, interval, is_number, label, listed, percent, share
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ketaoutcomes.counts.tallies import Tally
     from ketaoutcomes.report.views import Words
-    from ketaoutcomes.tallies import Tally
 
 NAME = "durability"
 """Name of a report's Tally of durability, and what the names of its finished tables begin with."""

@@ -13,13 +13,13 @@ from ketaoutcomes.report import overview, sentences, views
 from ketaoutcomes.report.charts import picture
 from ketaoutcomes.report.mail import Letter, eml
 from ketaoutcomes.report.page import AUDIENCES, environment
-from ketaoutcomes.wording import HIDDEN, count, interval, is_number, label, percent
+from ketaoutcomes.results.wording import HIDDEN, count, interval, is_number, label, percent
 
 if TYPE_CHECKING:
+    from ketaoutcomes.counts.tallies import Header
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.report.finished import Described
     from ketaoutcomes.report.meta import Meta
-    from ketaoutcomes.tallies import Header
 
 _PARAGRAPH = re.compile(r"<p[^>]*>(.*?)</p>", re.DOTALL)
 MARKS = "Filled marks: of all due. Open marks: of those scored only."

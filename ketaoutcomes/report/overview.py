@@ -7,10 +7,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes.control_results import CHART_SAID
 from ketaoutcomes.figures import control_charts as drawn
 from ketaoutcomes.report.charts import chart
-from ketaoutcomes.wording import HIDDEN, count, decimal, gap, is_number, listed, percent, period, share
+from ketaoutcomes.results.control_results import CHART_SAID
+from ketaoutcomes.results.wording import (
+    HIDDEN,
+    count,
+    decimal,
+    gap,
+    is_number,
+    listed,
+    percent,
+    period,
+    share,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

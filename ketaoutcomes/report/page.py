@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ketaoutcomes import figures, wording
+from ketaoutcomes import figures
 from ketaoutcomes.report import overview, sentences, views
 from ketaoutcomes.report.additions import Addition, plain
 from ketaoutcomes.report.beside import beside
@@ -17,15 +17,16 @@ from ketaoutcomes.report.exposed import CLOCKS, exposed
 from ketaoutcomes.report.lasting import lasting
 from ketaoutcomes.report.series import good_time_day, repeated, told_again
 from ketaoutcomes.report.side_effects import side_effects
+from ketaoutcomes.results import wording
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+    from ketaoutcomes.counts.tallies import Header
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.report.finished import Described
     from ketaoutcomes.report.meta import Meta
-    from ketaoutcomes.tallies import Header
 
 AUDIENCES = {
     "shared": "Shared report: small numbers are hidden",

@@ -11,15 +11,15 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes.wording import label
+from ketaoutcomes.results.wording import label
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ketaoutcomes.counts.tallies import Tally
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.report.finished import Described
     from ketaoutcomes.report.meta import Meta
-    from ketaoutcomes.tallies import Tally
 
 RESULTS_SCHEMA = 1
 MANIFEST_SCHEMA = 1

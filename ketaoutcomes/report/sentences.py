@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ketaoutcomes.wording import calendar_day, label
+from ketaoutcomes.results.wording import calendar_day, label
 
 if TYPE_CHECKING:
     from fractions import Fraction

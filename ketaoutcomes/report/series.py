@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ketaoutcomes.report.additions import Plain
 from ketaoutcomes.report.finished import Described
-from ketaoutcomes.wording import calendar_day, count, label, listed
+from ketaoutcomes.results.wording import calendar_day, count, label, listed
 
 if TYPE_CHECKING:
     import pandas as pd

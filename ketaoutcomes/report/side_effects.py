@@ -6,21 +6,31 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes.monitoring import Event, events
+from ketaoutcomes.counts.safety_counts import COURSE, SAFETY
+from ketaoutcomes.records.monitoring import Event, events
 from ketaoutcomes.report.additions import Addition, Plain
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.overview import Shown
-from ketaoutcomes.safety_counts import COURSE, SAFETY
-from ketaoutcomes.safety_results import NOT_A_SYSTEM, TITLES, safety
-from ketaoutcomes.wording import HIDDEN, NONE, count, decimal, interval, is_number, label, percent, share
+from ketaoutcomes.results.safety_results import NOT_A_SYSTEM, TITLES, safety
+from ketaoutcomes.results.wording import (
+    HIDDEN,
+    NONE,
+    count,
+    decimal,
+    interval,
+    is_number,
+    label,
+    percent,
+    share,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
 
+    from ketaoutcomes.counts.tallies import Tally
     from ketaoutcomes.report.views import Words
-    from ketaoutcomes.tallies import Tally
 
 ONCE, BY_SESSION = "safety", "safety_by_session"
 """Names of a report's Tallies of safety, and of their finished tables."""

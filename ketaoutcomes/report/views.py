@@ -9,12 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ketaoutcomes import figures
-from ketaoutcomes.good_time_cells import UNSCORED
+from ketaoutcomes.counts.good_time_cells import UNSCORED
 from ketaoutcomes.report import sentences
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described, grouping
 from ketaoutcomes.report.periods import GRAINS
-from ketaoutcomes.wording import count, is_number, label, listed, percent, period, plural
+from ketaoutcomes.results.wording import count, is_number, label, listed, percent, period, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ COLUMN: Size = (5.6, 3.1)
 
 
 class Pair(NamedTuple):
-    """A criterion at one point: of everyone due, and of those scored. Both are rows of `results.rates`."""
+    """A criterion at one point: of everyone due, and of those scored. Rows of `course_results.rates`."""
 
     everyone: Any
     scored: Any
@@ -118,7 +118,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Stay:
-    """Who stayed, for one protocol: rows of `results.retention`, and what they say."""
+    """Who stayed, for one protocol: rows of `course_results.retention`, and what they say."""
 
     protocol: str
     rows: tuple[Any, ...]
@@ -127,7 +127,7 @@ class Stay:
 
 @dataclass(frozen=True)
 class Waits:
-    """Days from dose to score for one protocol: per session, a row of `results.timing` per instrument."""
+    """Days from dose to score for one protocol: rows of `course_results.timing`, by session."""
 
     protocol: str
     instruments: tuple[str, ...]

@@ -9,7 +9,7 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes.wording import HIDDEN, label
+from ketaoutcomes.results.wording import HIDDEN, label
 
 if TYPE_CHECKING:
     import pandas as pd

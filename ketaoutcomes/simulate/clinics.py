@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.monitoring import READINGS, YES_NO
+from ketaoutcomes.records.monitoring import READINGS, YES_NO
 from ketaoutcomes.simulate.answers import BLANK, leave_blank, same_verdict, spread, with_last
 from ketaoutcomes.simulate.draws import Draws
 from ketaoutcomes.simulate.expected import expected_rates

@@ -11,8 +11,8 @@ from ketaoutcomes.simulate.clinics import COVARIATES
 from ketaoutcomes.simulate.faults import with_faults
 
 if TYPE_CHECKING:
-    from ketaoutcomes.cohort import Cohort
     from ketaoutcomes.plan import Plan
+    from ketaoutcomes.records.cohort import Cohort
 
 
 def sample_path() -> Path:

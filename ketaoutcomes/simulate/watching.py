@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.monitoring import READINGS
+from ketaoutcomes.records.monitoring import READINGS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

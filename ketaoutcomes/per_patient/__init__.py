@@ -1,0 +1,1 @@
+"""What is derived of each patient's own records: courses, windows, outcomes, standing and good time."""

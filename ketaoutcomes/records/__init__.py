@@ -1,0 +1,1 @@
+"""A cohort: doses, scores, people and events on record, checked and coded."""

@@ -1,0 +1,1 @@
+"""Finished tables: pure functions of a Tally."""

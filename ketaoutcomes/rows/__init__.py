@@ -1,0 +1,1 @@
+"""Row-level tables: for the clinic that holds the records, never to be shared."""

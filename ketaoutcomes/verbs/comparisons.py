@@ -1,0 +1,126 @@
+"""A study's verbs that set rates side by side: groups, published series, months, sites. `Study` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ketaoutcomes.per_patient.derived import ENTRY
+from ketaoutcomes.results import benchmarks, comparisons, control_results
+from ketaoutcomes.results.course_results import as_tuple
+
+if TYPE_CHECKING:
+    from ketaoutcomes.counts.tallies import Tally
+    from ketaoutcomes.definitions import Series
+    from ketaoutcomes.plan import Plan
+    from ketaoutcomes.records.cohort import Cohort
+    from ketaoutcomes.results.benchmarks import Benchmark
+    from ketaoutcomes.results.comparisons import Comparison
+    from ketaoutcomes.results.control_results import Funnel
+
+Names = str | Sequence[str] | None
+
+
+class ComparisonVerbs:
+    """What these verbs need of a study, and the verbs."""
+
+    plan: Plan
+    cohort: Cohort
+    tally: Callable[..., Tally]
+    _criteria: Callable[[Names], tuple[str, ...]]
+    _by_plan: Callable[..., ComparisonVerbs]
+
+    def compare(
+        self,
+        *,
+        by: str,
+        criterion: Names = None,
+        at: str = "end",
+        kind: Names = "current",
+        analysis: Names = "nri",
+        within: Names = None,
+        reference: str | None = None,
+        level: float | None = None,
+    ) -> Comparison:
+        """Each group's rate and its difference from a reference group, with a warning of what that means.
+
+        `by` is any column that `tally` groups by, `baseline_band`, or a concomitant treatment such as
+        benzodiazepine, as taken at the first dose; `within` keeps comparisons inside strata.
+        """
+        names = self._criteria(criterion)
+        instruments = [self.plan.definitions.criterion(name).instrument for name in names]
+        wanted = (*as_tuple(within or ()), comparisons.compared_column(by, instruments))
+        counted = self.tally(
+            by=wanted, at=at, criteria=names, kind=kind or "current",
+            tables=("points",),
+        )  # fmt: skip
+        return comparisons.compare(
+            counted, by=counted.header.by[-1], at=at, kind=as_tuple(kind or "current"),
+            analysis=as_tuple(analysis or "nri"), reference=reference, level=level,
+            concomitant=self.plan.definitions.concomitant_of(by),
+        )  # fmt: skip
+
+    def benchmark(self, series: str) -> Benchmark:
+        """One's own rates by the rule of a published series, beside what that series found.
+
+        >>> import ketaoutcomes as ko
+        >>> found = ko.Study(ko.load_sample()).benchmark("mcinnes2022").table
+        >>> list(found.loc[found["source"] == "published", "rate"].round(3))
+        [0.536, 0.289]
+        """
+        return self.benchmarks(series)
+
+    def benchmarks(self, series: Names = None) -> Benchmark:
+        """The same for several published series (default: all that are known), in one table."""
+        chosen = benchmarks.known(series, self.plan.definitions)
+        return benchmarks.joined([benchmarks.benchmark(self._judged_as(one), one) for one in chosen])
+
+    def _judged_as(self, series: Series) -> Tally:
+        """Counts of this cohort by the rule of a published series."""
+        cohort, plan = benchmarks.cohort_for(self.cohort, series), benchmarks.plan_for(self.plan, series)
+        return self._by_plan(plan, cohort).tally(
+            by=f"{series.id}{ENTRY}", at=series.at, kind=series.kind, tables=("flow", "points")
+        )
+
+    def control_chart(
+        self,
+        criterion: Names = None,
+        *,
+        by: Names = None,
+        kind: str = "current",
+        analysis: str = "nri",
+        per: str = "month",
+        baseline: tuple[str, str] | None = None,
+        rules: Sequence[str] = control_results.RULES,
+    ) -> pd.DataFrame:
+        """A rate by calendar month or quarter with its control limits and signals.
+
+        Columns as `control_results.charts` has them; `baseline` freezes the limits on a span of periods.
+        """
+        counted = self.tally(by=by, at="month", criteria=criterion, kind=kind, tables=("points",))
+        return control_results.charts(
+            counted, kind=kind, analysis=analysis, per=per, baseline=baseline, rules=rules
+        )
+
+    def mean_chart(self, *, by: Names = None, baseline: tuple[str, str] | None = None) -> pd.DataFrame:
+        """Mean change at the end of induction by the quarter treatment began, with XmR limits."""
+        grouping = ("start_quarter", *as_tuple(by or ()))
+        return control_results.mean_charts(
+            self.tally(by=grouping, at="end", tables=("values",)), baseline=baseline
+        )
+
+    def funnel(
+        self,
+        criterion: Names = None,
+        *,
+        by: str = "site",
+        at: str = "end",
+        kind: str = "current",
+        analysis: str = "nri",
+        target: float | None = None,
+    ) -> Funnel:
+        """Sites of different size about their common rate (or a target), with exact limits; no ranking."""
+        counted = self.tally(by=by, at=at, criteria=criterion, kind=kind, tables=("points",))
+        return control_results.funnel(counted, by=by, at=at, kind=kind, analysis=analysis, target=target)

@@ -1,0 +1,151 @@
+"""A study's verbs about time: how soon people respond, and whether it lasts. `Study` has them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ketaoutcomes.counts import curve_counts, durability_counts
+from ketaoutcomes.definitions.lasting import lasting
+from ketaoutcomes.results import durability, response_curves
+
+if TYPE_CHECKING:
+    from ketaoutcomes.counts.tallies import Tally
+    from ketaoutcomes.per_patient.patients import Patients, Setting
+    from ketaoutcomes.plan import Plan
+
+Names = str | Sequence[str] | None
+Days = Sequence[int] | None
+
+
+class CurveVerbs:
+    """What these verbs need of a study, and the verbs."""
+
+    plan: Plan
+    tally: Callable[..., Tally]
+    _setting: Setting
+    _criteria: Callable[[Names], tuple[str, ...]]
+
+    @cached_property
+    def _blocks(self) -> tuple[Patients, ...]:
+        """The whole cohort's blocks, kept: only the row-level tables need them all at once."""
+        return tuple(self._setting.blocks())
+
+    def curve(
+        self,
+        criteria: Names = None,
+        *,
+        clock: str = "first_dose",
+        by: Names = None,
+        days: Days = None,
+        competing: str = "lapse",
+    ) -> pd.DataFrame:
+        """How soon people first met a criterion, by day since the first dose or by session: all who started.
+
+        One row per group, criterion and day or session; columns and methods as `response_curves.curve` has
+        them. `clock="session"` counts courses that are due, by protocol. `competing` says what ends
+        treatment: the first lapse, or the end of the course. Raises `PlanError` where the last day on record
+        is not known.
+
+        >>> import ketaoutcomes as ko
+        >>> table = ko.Study(ko.load_sample()).curve("phq9_remission_lt5", days=[14, 28])
+        >>> table[["day", "n", "method"]].to_numpy().tolist()
+        [[14, 1052, 'aalen_johansen'], [28, 1052, 'aalen_johansen']]
+        """
+        counted = self._onset_moves(criteria, by, clock)
+        return response_curves.curve(counted, clock=clock, competing=competing, days=days)
+
+    def curve_summary(
+        self,
+        criteria: Names = None,
+        *,
+        clock: str = "first_dose",
+        by: Names = None,
+        until: int | None = None,
+        competing: str = "lapse",
+    ) -> pd.DataFrame:
+        """The median and the restricted mean of each curve, or that they were not reached."""
+        counted = self._onset_moves(criteria, by, clock)
+        return response_curves.curve_summary(counted, clock=clock, competing=competing, until=until)
+
+    def onset(self, criteria: Names = None, *, by: Names = None) -> pd.DataFrame:
+        """After which session people first responded: after the first or second, later, or not at all."""
+        early = lasting(tuple(self.plan.folders)).early_sessions
+        return response_curves.onset(self._onset_moves(criteria, by, "session"), early=early)
+
+    def sudden_gains(self, criteria: Names = None, *, by: Names = None) -> pd.DataFrame:
+        """How many courses had a sudden gain (Tang and DeRubeis 1999) between two sessions, by protocol.
+
+        On every instrument of the criteria that has a rule; columns and a caution as
+        `response_curves.sudden_gains` has them.
+        """
+        curve_counts.check_end_known(self._setting)
+        counted = self.tally(by=by, at="session", criteria=criteria, tables=("sudden_gains",))
+        return response_curves.sudden_gains(counted)
+
+    def onsets(self, criteria: Names = None) -> pd.DataFrame:
+        """When each headline course left treatment, and between which scores a response came.
+
+        Row-level: do not share. One row per patient and criterion; days count from the course's first dose.
+        Columns: patient, course, instrument, criterion, outcome (responded, lapsed, ended or censored; or why
+        no score can be judged), outcome_day, and, whenever the response came: last_without, first_with (it
+        came after the one and by the other, where it is dated), interval (their distance), session (doses
+        given before it).
+        """
+        curve_counts.check_end_known(self._setting)
+        wanted = [self.plan.definitions.criterion(name) for name in self._criteria(criteria)]
+        parts = [curve_counts.onsets(p, criterion) for p in self._blocks for criterion in wanted]
+        keys = ["patient", "course", "criterion"]
+        return pd.concat(parts, ignore_index=True).sort_values(keys, kind="stable", ignore_index=True)
+
+    def _onset_moves(self, criteria: Names, by: Names, clock: str) -> Tally:
+        curve_counts.check_end_known(self._setting)
+        axis = "session" if clock == "session" else "end"
+        return self.tally(by=by, at=axis, criteria=criteria, tables=("curves",))
+
+    def durability(
+        self,
+        criteria: Names = None,
+        *,
+        relapse: Names = None,
+        by: Names = None,
+        days: Days = None,
+        follow: str = "last_score",
+    ) -> durability.Durability:
+        """Whether responses lasted: relapse, sustained response, boosters, time off treatment.
+
+        The tables are attributes, described in `durability.Durability`; all are computed from counts.
+        `relapse` names rules (default: all that fit the instrument; `rules` lists them with their sources).
+        `follow` is last_score or as_of. Raises `PlanError` where the last day on record is not known.
+
+        >>> import ketaoutcomes as ko
+        >>> found = ko.Study(ko.load_sample()).durability("phq9_response50")
+        >>> list(found.rules["relapse"])
+        ['lost', 'lost_confirmed', 'phq9_10', 'phq9_10_confirmed']
+        """
+        curve_counts.check_end_known(self._setting)
+        counted = self.tally(by=by, at="end", criteria=criteria, tables=("durability",))
+        return durability.durability(
+            counted, relapse=relapse, follow=follow, days=days, folders=self.plan.folders
+        )
+
+    def responses(self, criteria: Names = None, *, relapse: str = "lost") -> pd.DataFrame:
+        """When each response came, whether and when it was lost, and how long it was followed.
+
+        Row-level: do not share. One row per patient and criterion; days count from the course's first dose.
+        Columns: patient, course, instrument, criterion, relapse (the rule), response_day, outcome (relapsed,
+        unscored, never_scored, retreated or censored), outcome_day, last_without (the last score before the
+        relapse showed), first_shown (the first that showed it), last_score, sustained (see `durability`).
+        """
+        curve_counts.check_end_known(self._setting)
+        rules = lasting(tuple(self.plan.folders))
+        rule = rules.relapse(relapse)
+        wanted = [self.plan.definitions.criterion(name) for name in self._criteria(criteria)]
+        rules.check_fits([relapse], [one.instrument for one in wanted])
+        fits = [one for one in wanted if rule.instrument in ("", one.instrument)]
+        parts = [durability_counts.responses(p, one, rule) for p in self._blocks for one in fits]
+        keys = ["patient", "course", "criterion"]
+        return pd.concat(parts, ignore_index=True).sort_values(keys, kind="stable", ignore_index=True)
