@@ -7,7 +7,7 @@ for a different cut of the same people.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.disclosure import DisclosureError, Protection, protection, restatements
-from ketaoutcomes.report.audit import NotAReport, is_as_written
+from ketaoutcomes.disclosure import DisclosureError, protection, restatements
+from ketaoutcomes.plan import PlanError
 from ketaoutcomes.report.meta import Meta
-from ketaoutcomes.report.record import RESULTS_SCHEMA
+from ketaoutcomes.report.previous import Last, last_report
 
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Tally
@@ -34,7 +34,8 @@ class Published:
 
     `history` and `steps` are those of `disclosure.Protection`; `restated` lists published counts of earlier
     periods that are told differently now. Both are None where the report follows no other. `benchmarks` is in
-    internal reports only: it is counted under other plans, beside which nothing can be protected.
+    internal reports only: it is counted under other plans, beside which nothing can be protected. `follows`
+    says which report this one follows, for the manifest.
     """
 
     tallies: dict[str, Tally]
@@ -42,61 +43,30 @@ class Published:
     steps: pd.DataFrame | None = None
     restated: pd.DataFrame | None = None
     benchmarks: Benchmark | None = None
+    follows: Mapping[str, str] | None = None
 
 
 def published(study: Study, *, audience: str, previous: str | Path | None = None) -> Published:
     """The Tallies of a report, protected beside the last one where `previous` names its folder.
 
-    Raises `DisclosureError` where that folder holds no shared report that this one can follow.
+    Raises `NoPreviousReport` where that folder holds no report, and `DisclosureError` where it holds none
+    that this one can follow.
     """
-    counted = _counted(study, audience=audience)
     if audience == INTERNAL:
         if previous is not None:
             raise DisclosureError("only shared reports follow one another; leave out --previous")
+        counted = _counted(study, audience=audience)
         return Published(counted, benchmarks=study.benchmarks() if study.as_of != "none" else None)
-    last = None if previous is None else last_protection(previous, list(counted))
-    done = protection(list(counted.values()), study.plan.report.profile, last)
+    last = None if previous is None else last_report(previous)
+    counted = _counted(study, audience=audience, last=last)
+    profile = study.plan.report.profile
+    before = None if last is None else last.protection(list(counted))
+    done = protection(list(counted.values()), profile, before)
     tallies = dict(zip(counted, done.tallies, strict=True))
-    if last is None:
+    if last is None or before is None:
         return Published(tallies, done.history)
-    return Published(tallies, done.history, done.steps, restatements(last.tallies, done.tallies))
-
-
-def last_protection(folder: str | Path, names: Sequence[str]) -> Protection:
-    """What a shared report in a folder told, to protect the next one beside it."""
-    path, schema = Path(folder) / "results.json", RESULTS_SCHEMA
-    try:
-        content = json.loads(path.read_bytes())
-        schema = content["schema"]
-        own = {
-            "tallies": [content["tallies"][name] for name in names],
-            "steps": content["series"]["steps"], "history": content["series"]["history"],
-        }  # fmt: skip
-        if schema == RESULTS_SCHEMA and set(content["tallies"]) == set(names):
-            last = Protection.from_json(json.dumps(own))
-            if is_as_written(folder, path.name):
-                return last
-            raise DisclosureError(
-                f"{path} is not as the report's manifest has it: give the report as it was written, or "
-                "begin a new series without --previous"
-            )
-    except OSError:
-        raise DisclosureError(f"{path} cannot be read: give the folder of the last report") from None
-    except DisclosureError:
-        raise
-    except NotAReport as error:
-        raise DisclosureError(f"{error}; begin a new series without --previous") from None
-    except (KeyError, TypeError, ValueError):
-        pass
-    if isinstance(schema, int) and schema != RESULTS_SCHEMA:
-        raise DisclosureError(
-            f"{path} is of schema {schema}; this version reads and writes schema {RESULTS_SCHEMA}: begin a "
-            "new series without --previous"
-        )
-    raise DisclosureError(
-        f"{path} is not of a shared report of the same tables, written by this version: a report can follow "
-        "only such a one. Begin a new series without --previous"
-    )
+    restated = restatements(before.tallies, done.tallies)
+    return Published(tallies, done.history, done.steps, restated, follows=last.follows)
 
 
 def report_tallies(study: Study, *, audience: str) -> dict[str, Tally]:
@@ -104,7 +74,7 @@ def report_tallies(study: Study, *, audience: str) -> dict[str, Tally]:
     return published(study, audience=audience).tallies
 
 
-def _counted(study: Study, *, audience: str) -> dict[str, Tally]:
+def _counted(study: Study, *, audience: str, last: Last | None = None) -> dict[str, Tally]:
     """The Tallies of a report, as counted; durability, not protected yet, is in internal ones only."""
     tables = ("flow", "points", "values")
     tallies = {
@@ -122,7 +92,31 @@ def _counted(study: Study, *, audience: str) -> dict[str, Tally]:
             tallies["good_time_by_site"] = study.tally(by="site", at="end", tables=("good_time",))
         if audience == INTERNAL:
             tallies["durability"] = study.tally(at="end", tables=("curves", "durability"))
+    tallies |= _measured(study, last)
     return {name: _unsigned(tally) for name, tally in tallies.items()}
+
+
+MEASURES = ("cms159", "response_12m", "remission_6m", "response_6m", "drr_e")
+"""The published quality measures of a report, of all records; those that cannot be judged are left out."""
+
+
+def _measured(study: Study, last: Last | None) -> dict[str, Tally]:
+    """Tallies of the quality measures; in a series those of the last report, with the same parts judged.
+
+    What can be judged depends on the records: a first death on record would make the measure another one.
+    """
+    found = {}
+    for name in MEASURES:
+        key, judge = f"measure_{name}", None
+        if last is not None:
+            if key not in last.tallies:
+                continue
+            judge = json.loads(last.tallies[key].header.measure)["judged"]
+        try:
+            found[key] = study.measure_tally(name, judge=judge)
+        except PlanError:
+            continue
+    return found
 
 
 def _unsigned(tally: Tally) -> Tally:

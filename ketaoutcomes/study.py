@@ -328,7 +328,7 @@ class Study(
         return write(
             out, tallies=told.tallies, plan=self.plan, meta=report_meta(self, told.tallies), profile=profile,
             audience=reader, history=told.history, steps=told.steps, restated=told.restated,
-            benchmarks=told.benchmarks, as_pdf=pdf, force=force,
+            benchmarks=told.benchmarks, follows=told.follows, as_pdf=pdf, force=force,
         )  # fmt: skip
 
     def state_occupation(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:

@@ -21,9 +21,9 @@ import ketaoutcomes as ko
 from ketaoutcomes.cli import main
 from ketaoutcomes.disclosure import DisclosureError
 from ketaoutcomes.plan import PlanError
-from ketaoutcomes.published import last_protection
 from ketaoutcomes.report import meta
 from ketaoutcomes.report.folder import FILES, replace_folder
+from ketaoutcomes.report.previous import last_report
 
 PACKAGE = Path(ko.__file__).parent
 DAYS = ("01-01", "01-04", "01-08", "01-11", "01-15", "01-18", "01-31")
@@ -200,7 +200,7 @@ def test_l07_a_dry_run_writes_nothing_and_refuses_what_the_run_would(
     assert files_of(usual[0] / "out") == usual[1]
     (here / "bad.csv").write_text("patient,ssn\n1,2\n")
     assert main(["report", "bad.csv", "--out", "out", "--dry-run"]) == 3
-    assert main([*asked, "out", "--previous", "nothing"]) == 5
+    assert main([*asked, "out", "--previous", "nothing"]) == 2
     assert main([*asked, "."]) == 6
 
 
@@ -208,12 +208,12 @@ def test_l08_json_is_one_document_however_it_ends(here: Path, capfd: pytest.Capt
     (here / "bad.csv").write_text("patient,ssn\n1,2\n")
     (here / "bad.toml").write_text("[rates]\nlevle = 0.9\n")
     (here / "mine").mkdir()
-    (here / "mine" / "mine.txt").write_text("mine")
+    (here / "mine" / "results.json").write_text("mine")
     asked = {
         2: ["report", "north.csv", "--out", "out", "--plan", "bad.toml"],
         3: ["report", "bad.csv", "--out", "out"],
         4: ["report", "north.csv", "bad.csv", "--out", "out", "--keep-going"],
-        5: ["report", "north.csv", "--out", "out", "--previous", "nothing"],
+        5: ["report", "north.csv", "--out", "out", "--previous", "mine"],
         6: ["report", "north.csv", "--out", "mine"],
     }
     for code, arguments in asked.items():
@@ -236,18 +236,17 @@ def test_k17_k18_a_report_follows_only_what_is_whole_and_of_its_schema(
     results, manifest = first / "results.json", first / "manifest.json"
     whole, vouched = results.read_bytes(), manifest.read_bytes()
     content = json.loads(whole)
-    names = list(content["tallies"])
-    assert last_protection(first, names).tallies
+    assert last_report(first).tallies.keys() == content["tallies"].keys()
     results.write_text(json.dumps(content | {"schema": 99}))
     with pytest.raises(DisclosureError, match="is of schema 99; this version reads and writes schema 1"):
-        last_protection(first, names)
+        last_report(first)
     results.write_text(json.dumps(content | {"title": "another"}))
     with pytest.raises(DisclosureError, match="is not as the report's manifest has it"):
-        last_protection(first, names)
+        last_report(first)
     results.write_bytes(whole)
     manifest.write_text(json.dumps(json.loads(vouched) | {"schema": 0}))
     with pytest.raises(DisclosureError, match="is of schema 0; this version reads schema 1"):
-        last_protection(first, names)
+        last_report(first)
 
 
 def test_k18_a_report_is_checked_beside_the_one_it_follows(

@@ -14,7 +14,6 @@ PACKAGE = Path(ketaoutcomes.__file__).parent
 # Each room may import rooms to its left, never to its right.
 ORDER = [
     "shown",
-    "frozen",
     "tables",
     "definitions",
     "plan",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 import ketaoutcomes as ko
 from ketaoutcomes.commands import audit as audit_commands
 from ketaoutcomes.commands import report as report_command
-from ketaoutcomes.commands.group import DISCLOSURE, DONE, run
+from ketaoutcomes.commands.group import DISCLOSURE, DONE, REFUSED, USAGE, run
 from ketaoutcomes.disclosure import DisclosureError
 from ketaoutcomes.report.finished import Described
+from ketaoutcomes.report.previous import NoPreviousReport, last_report
 from ketaoutcomes.report.series import good_time_day, in_series, repeated, told_again
 from ketaoutcomes.simulate import sample_path
 
@@ -82,14 +84,16 @@ def test_the_same_reports_come_out_byte_for_byte(series: list[Path]) -> None:
 
 def test_a_report_follows_a_shared_one_of_the_same_tables_alone(series: list[Path], tmp_path: Path) -> None:
     study = ko.Study(ko.load_sample())
-    with pytest.raises(DisclosureError, match="cannot be read: give the folder of the last report"):
+    with pytest.raises(
+        NoPreviousReport, match="The first report of a series follows none: leave --previous out"
+    ):
         study.report(tmp_path / "a", previous=tmp_path / "nothing")
     with pytest.raises(DisclosureError, match="only shared reports follow one another"):
         study.report(tmp_path / "a", audience="internal", previous=series[0])
     odd = tmp_path / "odd"
     shutil.copytree(series[0], odd)
     (odd / "results.json").write_text('{"tallies": {}}')
-    with pytest.raises(DisclosureError, match="Begin a new series without --previous"):
+    with pytest.raises(DisclosureError, match="To begin a new series, leave out --previous"):
         study.report(tmp_path / "a", previous=odd)
     late = ["report", str(sample_path()), "--month", "2026-08", "--out", str(tmp_path / "b"), "-q"]
     assert run([*late, "--previous", str(series[0])]) == DISCLOSURE
@@ -117,3 +121,68 @@ def test_what_late_data_changed_is_listed_old_and_new() -> None:
     assert in_series(None, None) == {}
     assert (good_time_day({}), repeated({}), told_again({})) == ("", None, [])
     assert isinstance(tables["steps"], Described)
+
+
+def test_the_manifest_names_the_report_before_and_verify_looks_at_it(
+    series: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (tmp_path / folder.name for folder in series)
+    for there, here in zip(series, (first, second), strict=True):
+        shutil.copytree(there, here)
+    manifest = json.loads((second / "manifest.json").read_text(encoding="utf-8"))
+    vouched = hashlib.sha256((first / "manifest.json").read_bytes()).hexdigest()
+    assert manifest["follows"] == {"as_of": "2026-09-30", "manifest_sha256": vouched}
+    assert "follows" not in json.loads((first / "manifest.json").read_text(encoding="utf-8"))
+    assert run(["verify", str(second)]) == DONE  # found beside it
+    assert f"so is {first}, which it followed" in capfd.readouterr().err
+    assert run(["verify", str(second), "--previous", str(second)]) == REFUSED
+    assert "is not the report that this one followed (as of 2026-09-30)" in capfd.readouterr().err
+    (first / "tables.xlsx").write_bytes(b"x")
+    assert run(["verify", str(second)]) == REFUSED
+    assert "tables.xlsx has changed since it was written" in capfd.readouterr().err
+    shutil.rmtree(first)
+    assert run(["verify", str(second), "-q"]) == DONE  # not at hand: this one is as it was written
+
+
+def test_the_first_month_with_previous_is_told_how_a_series_begins(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["report", str(sample_path()), "--out", str(tmp_path / "out"), "-q"]
+    assert run([*arguments, "--previous", str(tmp_path / "nothing")]) == USAGE
+    assert "The first report of a series follows none: leave --previous out" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_series_that_gains_sites_says_so_and_what_to_do(tmp_path: Path) -> None:
+    cohort = ko.load_sample()
+    doses = cohort.doses[["patient", "day", "dose", "unit", "route", "site"]]
+    scores, people = (
+        cohort.scores[["patient", "instrument", "day", "score"]],
+        cohort.people[["patient", "start_date"]],
+    )
+    alone = ko.Cohort.from_frames(doses.assign(site="Harbour"), scores, people)
+    ko.Study(alone, as_of="2026-09").report(tmp_path / "a")
+    more = ko.Study(ko.Cohort.from_frames(doses, scores, people), as_of="2026-10")
+    with pytest.raises(DisclosureError) as refused:
+        more.report(tmp_path / "b", previous=tmp_path / "a")
+    said = str(refused.value)
+    assert "this one has rates by site, good time by site and it had not" in said
+    assert "Sites are told apart once the records name more than one." in said
+    assert "To begin a new series, leave out --previous" in said
+
+
+def test_another_plan_is_named_by_its_settings(series: list[Path], tmp_path: Path) -> None:
+    plan = ko.Plan().replace(baseline={"within_days": 10})
+    study = ko.Study(ko.load_sample(), plan=plan, as_of="2026-10")
+    with pytest.raises(DisclosureError, match=r"not the same .*\[baseline\] within_days"):
+        study.report(tmp_path / "b", previous=series[0])
+
+
+def test_a_history_is_read_back_as_it_was_written(series: list[Path]) -> None:
+    last = last_report(series[1])
+    counted = [name for name in last.tallies if name == "everyone"]
+    assert counted == ["everyone"]
+    report = content(series[1])["series"]["history"]
+    assert len(last.history) == len(report["rows"]) > 0
+    assert set(last.history["report"]) == {0, 1}
+    assert last.history["n"].notna().any()

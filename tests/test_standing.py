@@ -45,6 +45,22 @@ def test_getting_worse_is_judged_by_the_last_score_of_everyone_due() -> None:
     assert states(points, "safety_item", "last") == {"some": 1, "none": 1, "not_asked": 1}
 
 
+def test_getting_worse_on_the_pcl5_is_counted_by_its_own_rule() -> None:
+    """Its rule stands under another name than the PHQ-9's: 15 points (Marx 2022, sample 1)."""
+    last = {"a": 64, "b": 65, "c": None}  # from 50
+    rows = [{"patient": name, "day": 0, "pcl5": 50} for name in last]
+    rows += [{"patient": name, "day": 25, "pcl5": score} for name, score in last.items() if score]
+    doses = pd.DataFrame([
+        {"patient": name, "day": day, "dose": 0.5, "unit": "mg/kg", "route": "iv"}
+        for name in last for day in (0, 3, 7, 10, 14, 17)
+    ])  # fmt: skip
+    people = pd.DataFrame({"patient": list(last), "cut_day": 400})
+    plan = ko.Plan().replace(good_time={"criterion": "pcl5_reliable15"})
+    study = ko.Study(ko.Cohort.from_frames(doses, pd.DataFrame(rows), people, plan=plan))
+    points = study.tally(tables=("good_time",)).points
+    assert states(points, "worse", "last") == {"worse": 1, "not_worse": 1, "no_score": 1}
+
+
 def test_an_unanswered_safety_item_is_not_a_zero() -> None:
     forms = [form("a", 0, 16, None), form("a", 20, 10, 2), form("a", 30, 10, None)]
     points = counted(forms)

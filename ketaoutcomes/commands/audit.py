@@ -106,13 +106,16 @@ def verify(
 ) -> int:
     """Re-hash a report's files against its manifest; with the INPUT files, compute it again and compare.
 
-    Ends with 3 where a byte has changed or the numbers come out differently.
+    The report it followed is checked, too, where it stands beside it or --previous names it. Ends with 3
+    where a byte has changed or the numbers come out differently.
     """
-    from ketaoutcomes.report.audit import NotAReport, changed_files, manifest_of
+    from ketaoutcomes.report.audit import NotAReport, changed_files, followed, manifest_of
 
     try:
         found = changed_files(folder)
         manifest = manifest_of(folder)
+        before, wrong = followed(folder, previous)
+        found += wrong
     except NotAReport as error:
         return say(str(error), REFUSED, as_json=as_json)
     again = bool(inputs) and not found
@@ -120,13 +123,15 @@ def verify(
         found = _recomputed(Path(folder), manifest, inputs, plan_path, previous)
     if as_json:
         content = {"schema": 1, "folder": folder, "as_written": not found, "computed_again": again}
+        content["follows"] = before or None
         click.echo(json.dumps({**content, "found": found}, indent=1))
         return REFUSED if found else DONE
     if found:
         return say("\n".join(found), REFUSED)
     if not quiet:
         same = ", and the inputs give the same report again" if again else ""
-        click.echo(f"{folder}: every file is as it was written{same}", err=True)
+        beside = f"; so is {before}, which it followed" if before else ""
+        click.echo(f"{folder}: every file is as it was written{same}{beside}", err=True)
     return DONE
 
 

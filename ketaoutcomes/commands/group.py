@@ -107,6 +107,7 @@ KINDS = (
     ("ketaoutcomes.disclosure", "DisclosureError", DISCLOSURE),
     ("ketaoutcomes.report", "CannotWrite", CANNOT_WRITE),
     ("ketaoutcomes.report.pdf", "NoPdf", USAGE),
+    ("ketaoutcomes.report.previous", "NoPreviousReport", USAGE),
 )
 """Every error meant for the user: its module, its name, the exit code it leads to."""
 

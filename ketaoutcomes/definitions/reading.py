@@ -13,6 +13,7 @@ from ketaoutcomes.definitions.model import (
     Cluster,
     Criterion,
     Diagnosis,
+    FrozenMap,
     Instrument,
     Level,
     Loinc,
@@ -22,7 +23,6 @@ from ketaoutcomes.definitions.model import (
     suggestion,
 )
 from ketaoutcomes.definitions.section import Section, is_name
-from ketaoutcomes.frozen import FrozenMap
 
 
 def read_instrument(file: Section) -> Instrument | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -142,18 +142,53 @@ def check_series(tallies: Sequence[Tally], previous: Protection, profile: str) -
         raise DisclosureError("a report of a series is protected from its raw Tallies")
     if any(tally.protected != profile for tally in last):
         raise DisclosureError(f"the last report was not protected by the profile {profile}")
-    compared = [f.name for f in fields(Header) if f.name not in (*NOTED, "as_of", "plan")]
-    here, there = ([[getattr(t.header, name) for name in compared] for t in some] for some in (tallies, last))
-    if here != there:
+    differ = _what_differs([tally.header for tally in tallies], [tally.header for tally in last])
+    if differ:
         raise DisclosureError(
-            "the last report was made of other tables or under another plan; beside it these could give away "
-            "a few people. Keep plan and tables, or begin a new series of reports on other patients"
+            f"the last report was made differently: not the same {', '.join(differ)}. Beside it these tables "
+            "could give away a few people. Keep plan and tables as they were, or begin a new series of "
+            "reports on other patients"
         )
     counted = any(len(t.points) or len(t.flow) for t in last if counts_courses(t))
     if previous.history.empty and counted:
         raise DisclosureError("the last report has no history: use what `protection` gave, or to_json wrote")
     if tallies and tallies[0].header.as_of < last[0].header.as_of:
         raise DisclosureError("the last report is of a later day than this one")
+
+
+def _what_differs(here: Sequence[Header], there: Sequence[Header]) -> list[str]:
+    """What two reports' headers do not share, in words: settings of the plan by name, the rest by field."""
+    if len(here) != len(there):
+        return ["number of tables"]
+    compared = [f.name for f in fields(Header) if f.name not in (*NOTED, "as_of", "plan", "plan_hash")]
+    found: dict[str, None] = {}
+    for now, before in zip(here, there, strict=True):
+        found |= dict.fromkeys(
+            FIELDS.get(name, name) for name in compared if getattr(now, name) != getattr(before, name)
+        )
+        if now.plan_hash != before.plan_hash:
+            found |= dict.fromkeys(_settings(now.settings, before.settings) or ["plan"])
+    return list(found)
+
+
+FIELDS = {
+    "by": "grouping", "axes": "points", "kinds": "kinds of response", "basis": "basis of good time",
+    "measure": "quality measure", "schema": "schema of Tallies", "numbers": "way of counting (numbers)",
+}  # fmt: skip
+"""Fields of a header in words, where the field's name is none."""
+
+
+def _settings(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    """The plan's settings that differ, as they are written in a plan."""
+    found = []
+    for section in sorted({*now, *before}):
+        one, other = now.get(section), before.get(section)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            keys = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+            found += [f"[{section}] {key}" for key in keys]
+        elif one != other:
+            found.append(f"[{section}]")
+    return found
 
 
 def follow(

@@ -53,21 +53,24 @@ def exact_limits(target: float, n: ArrayLike, level: float = 0.95) -> tuple[Floa
 
 
 def _lower(target: float, n: ArrayLike, tail: float) -> Floats:
-    from scipy.stats import binom  # here, so that importing the package stays quick
+    from scipy.special import bdtr, bdtrik  # here, so that importing the package stays quick
 
     sizes = np.asarray(n, dtype=np.float64)
     found = np.full(sizes.shape, np.nan)
     some = sizes > 0
     if not some.any():
         return found
-    people = sizes[some]
     if target in (0, 1):
         found[some] = target
         return found
-    r = binom.ppf(tail, people, target)
-    r = np.where(binom.cdf(r, people, target) > tail, r, r + 1)
-    upto = binom.cdf(r, people, target)
-    share = (upto - tail) / binom.pmf(r, people, target)
+    people = sizes[some].astype(np.int64)
+    # The smallest count whose distribution exceeds the tail, from just below where it would equal it upwards.
+    r = np.maximum(np.ceil(np.nan_to_num(bdtrik(tail, people, target))) - 1, 0)
+    while (short := bdtr(r, people, target) <= tail).any():
+        r = r + short
+    upto = bdtr(r, people, target)
+    below = np.where(r > 0, bdtr(np.maximum(r - 1, 0), people, target), 0.0)
+    share = (upto - tail) / (upto - below)
     found[some] = np.clip((r - share) / people, 0, 1)
     return found
 

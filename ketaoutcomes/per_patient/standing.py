@@ -54,7 +54,7 @@ def worsened(
     `last` is where each course's last score is found, where that is known already. None where the instrument
     has no published rule for getting worse.
     """
-    criterion = p.plan.definitions.criteria.get(f"{instrument}_deterioration")
+    criterion = next(iter(p.plan.definitions.worsening(instrument)), None)
     if criterion is None:
         return None
     j, c = p.judged(instrument, "score"), p.courses

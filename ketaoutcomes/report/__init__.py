@@ -42,6 +42,7 @@ def write(
     steps: pd.DataFrame | None = None,
     restated: pd.DataFrame | None = None,
     benchmarks: Benchmark | None = None,
+    follows: Mapping[str, str] | None = None,
     as_pdf: bool = False,
     force: bool = False,
 ) -> list[Path]:
@@ -51,7 +52,8 @@ def write(
     and those grouped by protocol give the pages by session. For `audience="internal"` they may be raw and
     `profile` is None: the page then says that it must not be passed on. The same input gives the same bytes.
     In a series of reports `history` is what all of them told, which the next one needs; `steps` and
-    `restated` say what was repeated as it stood and which published numbers changed. Tallies named safety,
+    `restated` say what was repeated as it stood and which published numbers changed, and `follows` names the
+    last one in the manifest. Tallies named safety,
     safety_by_session and durability make sections of their own. `benchmarks`, one's own rates by the rules of
     published series, is for internal reports only: its counts are protected by nothing. With
     `as_pdf`, the page is written as report.pdf, too.
@@ -84,7 +86,9 @@ def write(
     }
     if as_pdf:
         files[PDF] = pdf(page)
-    vouched = manifest_json(files, plan=plan, tallies=tallies, meta=meta, audience=audience, profile=profile)
+    vouched = manifest_json(
+        files, plan=plan, tallies=tallies, meta=meta, audience=audience, profile=profile, follows=follows
+    )
     return replace_folder(Path(out), files | {MANIFEST: vouched}, force=force)
 
 

@@ -47,6 +47,33 @@ def follows_another(folder: str | Path) -> bool:
     return bool(content.get("series", {}).get("steps"))
 
 
+def followed(folder: str | Path, previous: str | Path | None = None) -> tuple[str, list[str]]:
+    """Where the report stands that this one followed, and what is wrong with it, one sentence each.
+
+    It is looked for at `previous` or, where none is named, beside this report. Nothing is wrong where this
+    report follows no other or the other is not found; the place is then empty.
+    """
+    said = manifest_of(folder).get("follows")
+    if not isinstance(said, dict):
+        return "", []
+    day, wanted = str(said.get("as_of")), said.get("manifest_sha256")
+    home = Path(folder)
+    places = [Path(previous)] if previous is not None else sorted(home.resolve().parent.iterdir())
+    for place in places:
+        try:
+            found = hashlib.sha256((place / MANIFEST).read_bytes()).hexdigest()
+        except OSError:
+            continue
+        if found == wanted:
+            changed = [f"the report it follows, {place}: {one}" for one in changed_files(place)]
+            return str(place), changed
+    if previous is None:
+        return "", []
+    return "", [
+        f"{previous} is not the report that this one followed (as of {day}), or was written anew since"
+    ]
+
+
 def changed_files(folder: str | Path) -> list[str]:
     """What of a report is no longer as its manifest has it, one sentence each; nothing where all is.
 

@@ -108,7 +108,7 @@ def _first(tables: Mapping[str, Described], plan: Plan, words: Words) -> list[st
         return found
     harm = tables["good_time_harm"].table
     title = label(plan.definitions.instrument(criterion.instrument).title)
-    worse = plan.definitions.criteria.get(f"{criterion.instrument}_deterioration")
+    worse = next(iter(plan.definitions.worsening(criterion.instrument)), None)
     if worse is not None:
         n, of, none = _answer(harm, "worse", "last", "worse", "no_score")
         rule = label(worse.title, 160)
@@ -345,8 +345,13 @@ def _by_day(described: Described | None, days: Sequence[int]) -> Markup | None:
         return None
     table = described.table
     says = "Chart of the share of everyone who started in each state, day by day."
-    draw = partial(_bands, table=table[table["day"] % 4 == 0])  # a fourth of the days draws the same bands
+    if table["day"].nunique() > MANY_DAYS:
+        table = table[table["day"] % 4 == 0]  # a fourth of the days draws the same bands
+    draw = partial(_bands, table=table)
     return chart(draw, name="occupation", says=says, size=(9.2, 4.2), left=1.7, right=2.1, top=0.3)
+
+
+MANY_DAYS = 120
 
 
 def _bands(ax: Any, *, table: pd.DataFrame) -> None:

@@ -47,17 +47,22 @@ def finish(tallies: Mapping[str, Tally], folders: Sequence[str] = ()) -> dict[st
 
     Rates come once per Tally and axis; the flow, what was measured and the mean scores from the Tally of
     everyone together; retention and the days from dose to score from those grouped by protocol; good
-    time from Tallies that count nothing else; durability and safety from Tallies named so. `folders` are the
-    plan's own folders of definitions.
+    time from Tallies that count nothing else; durability and safety from Tallies named so, measures from
+    those that count one. `folders` are the plan's own folders of definitions.
 
     Raises `ValueError` for a report without a Tally of everyone (one grouped by nothing).
     """
     from ketaoutcomes.report.good_time import good_time_tables
     from ketaoutcomes.report.lasting import NAME, durability_tables
+    from ketaoutcomes.report.quality import measure_tables
     from ketaoutcomes.report.side_effects import BY_SESSION, ONCE, safety_tables
 
     apart = (NAME, ONCE, BY_SESSION)
-    plain = [tally for name, tally in tallies.items() if not tally.header.basis and name not in apart]
+    plain = [
+        tally
+        for name, tally in tallies.items()
+        if not tally.header.basis and not tally.header.measure and name not in apart
+    ]
     everyone = next((tally for tally in plain if not tally.header.by), None)
     if everyone is None:
         raise ValueError("a report needs a Tally of everyone together (by=())")
@@ -71,7 +76,7 @@ def finish(tallies: Mapping[str, Tally], folders: Sequence[str] = ()) -> dict[st
             tables += _sites(tally)
     tables += _over_time(everyone)
     tables += [_measured(everyone), _trajectory(everyone), _flow(everyone), *good_time_tables(tallies)]
-    tables += [*durability_tables(tallies, folders), *safety_tables(tallies)]
+    tables += [*durability_tables(tallies, folders), *safety_tables(tallies), *measure_tables(tallies)]
     return {one.name: one for one in tables if len(one.table) or one.name == "changes"}
 
 

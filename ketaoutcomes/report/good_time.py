@@ -72,7 +72,28 @@ def good_time_tables(tallies: Mapping[str, Tally]) -> list[Described]:
         says = "Everyone who started, by state and day; the responded states add up to the all-started curve."
         occupation = curve_results.state_occupation(everyone)
         if occupation["share"].notna().any():
-            found.append(Described("good_time_by_day", "Good time: state occupation", says, occupation))
+            told = f"{says} Days on which nothing changed are left out, but for every thirtieth."
+            found.append(
+                Described("good_time_by_day", "Good time: state occupation", told, days_of_change(occupation))
+            )
+    return found
+
+
+def days_of_change(occupation: pd.DataFrame) -> pd.DataFrame:
+    """The rows of days on which any number changed, of every thirtieth day and of the last.
+
+    >>> day = [0, 1, 2, 3]
+    >>> table = pd.DataFrame({"criterion": "a", "day": day, "state": "b", "share": [1, 1, 0.5, 0.5]})
+    >>> days_of_change(table)["day"].tolist()
+    [0, 2, 3]
+    """
+    same = [name for name in ("instrument", "criterion", "state") if name in occupation]
+    told = occupation.drop(columns=[*same, "day"])
+    before = told.groupby([occupation[name] for name in same], sort=False).shift()
+    changed = ((told != before) & ~(told.isna() & before.isna())).any(axis=1)
+    day = occupation["day"]
+    kept = day.isin(set(day[changed])) | (day % 30 == 0) | (day == day.max())
+    found: pd.DataFrame = occupation[kept].reset_index(drop=True)
     return found
 
 

@@ -15,6 +15,7 @@ from ketaoutcomes.report.beside import beside
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.exposed import CLOCKS, exposed
 from ketaoutcomes.report.lasting import lasting
+from ketaoutcomes.report.quality import quality
 from ketaoutcomes.report.series import good_time_day, repeated, told_again
 from ketaoutcomes.report.side_effects import side_effects
 from ketaoutcomes.results import wording
@@ -142,7 +143,12 @@ def _content(
 
 def _additions(tables: Mapping[str, Described], words: views.Words, kept: str) -> list[Addition]:
     """Parts that stand there only where the report holds their tables, in reading order."""
-    parts = (lasting(tables, words, kept), side_effects(tables, words), beside(tables, words))
+    parts = (
+        lasting(tables, words, kept),
+        side_effects(tables, words),
+        quality(tables, words),
+        beside(tables, words),
+    )
     return [one for one in parts if one is not None]
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RESULTS_SCHEMA = 1
 MANIFEST_SCHEMA = 1
+DIGITS = 10  # decimals of a share or a mean: far beyond what any count of people tells
 
 
 def results_json(
@@ -38,7 +39,8 @@ def results_json(
     """The bytes of results.json: the protected Tallies, and every table finished from them.
 
     `series` holds what the next report needs to be protected beside this one: `steps` and `history`, rows in
-    the columns of `disclosure.Protection`. It is absent where there is no history.
+    the columns of `disclosure.Protection`; of `history`, every word once in `words`, its place in
+    the rows. It is absent where there is no history.
 
     A hidden or absent number is `null`; in tables with a `reason` column that column says which.
     """
@@ -49,8 +51,27 @@ def results_json(
         "tables": {name: _table(described) for name, described in tables.items()},
     }  # fmt: skip
     if history is not None:
-        content["series"] = {"steps": _rows(steps), "history": _rows(history)}
+        content["series"] = {"steps": _rows(steps), "history": _coded(history)}
     return _bytes(content)
+
+
+def rows_of(coded: Mapping[str, Any]) -> list[list[Any]]:
+    """The rows of a history as `results_json` writes it.
+
+    >>> rows_of({"words": ["", "due"], "rows": [[0, 0, 1, 12.0], [1, 1, 0, None]]})
+    [[0, '', 'due', 12.0], [1, 'due', '', None]]
+    """
+    words = coded["words"]
+    return [[report, *(words[place] for place in places), n] for report, *places, n in coded["rows"]]
+
+
+def _coded(history: pd.DataFrame) -> dict[str, Any]:
+    """A history in a fourth of the room: every word once, rows of their places between report and number."""
+    rows = _rows(history)
+    words = sorted({word for _, *inner, _ in rows for word in inner})
+    place = {word: at for at, word in enumerate(words)}
+    found = [[report, *(place[word] for word in inner), _value(n)] for report, *inner, n in rows]
+    return {"words": words, "rows": found}
 
 
 def manifest_json(
@@ -61,8 +82,11 @@ def manifest_json(
     meta: Meta,
     audience: str,
     profile: str | None,
+    follows: Mapping[str, str] | None = None,
 ) -> bytes:
     """The bytes of manifest.json: inputs and outputs by hash, the plan, the versions.
+
+    In a series `follows` names the report before: its as-of day, and the hash of its own manifest.
 
     `created` is there only where the environment variable SOURCE_DATE_EPOCH gives it, so that the same input
     gives the same bytes on any day.
@@ -77,6 +101,8 @@ def manifest_json(
     }  # fmt: skip
     if meta.left_out:
         content["left_out"] = [label(name) for name in meta.left_out]
+    if follows is not None:
+        content["follows"] = dict(follows)
     created = _created()
     return _bytes(content | ({"created": created} if created else {}), indent=1)
 
@@ -110,7 +136,7 @@ def _table(described: Described) -> dict[str, Any]:
 
 def _value(value: Any) -> Any:
     if isinstance(value, numbers.Real):
-        number = float(value)
+        number = round(float(value), DIGITS)
         if not math.isfinite(number):
             return None
         return int(number) if number.is_integer() else number

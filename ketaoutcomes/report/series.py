@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ketaoutcomes.report.additions import Plain
 from ketaoutcomes.report.finished import Described
+from ketaoutcomes.report.quality import by_id
 from ketaoutcomes.results.wording import calendar_day, count, label, listed
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def in_series(steps: pd.DataFrame | None, restated: pd.DataFrame | None) -> dict
     """The tables of a report that follows another; none for a first report."""
     if steps is None or restated is None:
         return {}
+    steps = steps.assign(criterion=[by_id(str(name)) for name in steps["criterion"]])
     keep = ["by", "table", "instrument", "criterion", "axis", "point", "step", "as_of"]
     return {
         "steps": Described("steps", "Told again or repeated", _STEPS, steps[keep].reset_index(drop=True)),
@@ -84,4 +86,5 @@ TABLES = {
     "flow": "everyone accounted for",
     "values": "means and medians",
     "good_time": "good time",
+    "measure": "quality measures",
 }

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 # Workbooks carry a creation time; a fixed one keeps same input, same bytes.
 _CREATED = datetime.datetime(2000, 1, 1)  # noqa: DTZ001 - XlsxWriter takes a naive time
 _SHARES = frozenset({"rate", "low", "high", "share", "share_not_evaluable"})
-_COUNTS = frozenset({"due", "given", "assessed", "met", "n", "of", "reached", "people", "mature"})
+_COUNTS = frozenset(
+    {"due", "given", "assessed", "met", "n", "of", "reached", "people", "mature", "population", "excluded",
+     "not_due", "missing", "not_met"}
+)  # fmt: skip
 _WIDEST = 40
 
 
