@@ -70,6 +70,24 @@ def test_every_page_has_its_place_on_the_site() -> None:
     assert missing == []
 
 
+STATISTICS = (
+    "rates", "means", "good-time", "curves", "change", "sensitivity", "comparisons", "charts", "measures",
+    "safety", "table1", "models",
+)  # fmt: skip
+RESTS_ON = {
+    "a formula": r"(?i)\bformula|\$.+\$|√|\bnumerator\b",
+    "an assumption": r"(?i)\bassum",
+    "a citation": r"\b(18|19|20)\d\d\b",
+    "an outside answer": r"(?i)outside answer|checked against",
+}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_the_page_of_a_statistic_says_what_it_rests_on(name: str) -> None:
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    assert [what for what, words in RESTS_ON.items() if not re.search(words, page)] == []
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     broken = [
         f"{page.name}: {target}"
