@@ -36,7 +36,14 @@ DO_NOT_SHARE = "Row-level model, for notebooks: not protected against small cell
 
 
 class ModelError(ValueError):
-    """A model that cannot be fitted, or did not converge: what was tried, and what to do instead."""
+    """A model that cannot be fitted, or did not converge: what was tried, and what to do instead.
+
+    >>> try:
+    ...     fit_response(pd.DataFrame({"patient": ["a", "b"], "point": 1, "met": 1.0}))
+    ... except ModelError as error:
+    ...     print(str(error).split(";")[0])
+    at visit 1 all or none met, so its log odds have no finite estimate
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +54,12 @@ class ModelFit:
     and share_high where the term is a visit. `patients` and `rows` say how many it was fitted on, `left_out`
     how many rows lacked a covariate, `details` the correlation or variance components, `notes` whatever a
     reader must know. Row-level: do not share.
+
+    >>> fit = change_model(study, "phq9", protocol="esketamine")
+    >>> fit.patients, fit.rows, fit.left_out
+    (127, 817, 0)
+    >>> print(fit.missing.split(": ")[0])
+    missing at random
     """
 
     title: str
@@ -119,6 +132,13 @@ def response_model(
         ModuleNotFoundError: statsmodels is not there; says what to install.
 
     Source: Liang and Zeger 1986, Biometrika 73:13.
+
+    >>> fit = response_model(study, "phq9_response50", protocol="esketamine")
+    >>> print(fit.table[["term", "estimate", "share"]].head(3).round(2).to_string(index=False))
+       term  estimate  share
+    visit 1     -2.52   0.07
+    visit 2     -1.75   0.15
+    visit 3     -1.43   0.19
     """
     _statsmodels()
     rows = _rows(study, study.plan.definitions.criterion(criterion).name, at, protocol, adjust)
@@ -166,6 +186,13 @@ def change_model(
         ModuleNotFoundError: statsmodels is not there; says what to install.
 
     Source: Laird and Ware 1982, Biometrics 38:963.
+
+    >>> fit = change_model(study, "phq9", protocol="esketamine")
+    >>> print(fit.table[["term", "estimate", "low", "high"]].head(3).round(1).to_string(index=False))
+       term  estimate  low  high
+    visit 1      -2.2 -3.2  -1.1
+    visit 2      -3.7 -4.7  -2.6
+    visit 3      -4.5 -5.6  -3.5
     """
     _statsmodels()
     it = study.plan.definitions.instrument(instrument)
@@ -199,6 +226,13 @@ def fit_response(
     """Fit a 0/1 outcome of one's own rows: columns patient, point (a number), met, and the covariates.
 
     Raises as :func:`response_model`.
+
+    >>> met = [0, 1, 0, 1, 1, 1, 0, 0]
+    >>> rows = pd.DataFrame({"patient": [*"aabbccdd"], "point": [1, 2] * 4, "met": met})
+    >>> print(fit_response(rows).table[["term", "share"]].round(2).to_string(index=False))
+       term  share
+    visit 1   0.25
+    visit 2   0.75
     """
     sm = _statsmodels()
     d = _design(rows, "met", time, adjust)
@@ -253,6 +287,13 @@ def fit_change(
     """Fit a change of one's own rows: columns patient, point (a number), change, and the covariates.
 
     Raises as :func:`change_model`.
+
+    >>> change = [-2.0, -6.0, 0.0, -5.0, -4.0, -9.0, 1.0, -1.0]
+    >>> rows = pd.DataFrame({"patient": [*"aabbccdd"], "point": [1, 2] * 4, "change": change})
+    >>> print(fit_change(rows).table[["term", "estimate"]].round(2).to_string(index=False))
+       term  estimate
+    visit 1     -1.25
+    visit 2     -5.25
     """
     sm = _statsmodels()
     d = _design(rows, "change", time, adjust)

@@ -21,7 +21,6 @@ from ketaoutcomes.counts.counting import Request, count, row_flow
 from ketaoutcomes.counts.tallies import KEYS, Header, Part, Tally, make
 from ketaoutcomes.definitions import DefinitionError
 from ketaoutcomes.definitions.change_rules import Choice, as_text, settle_rules
-from ketaoutcomes.per_patient import good_time
 from ketaoutcomes.per_patient.adequacy import basis_of
 from ketaoutcomes.per_patient.derived import entry_rules
 from ketaoutcomes.per_patient.outcomes import KINDS
@@ -29,22 +28,21 @@ from ketaoutcomes.per_patient.patients import Patients, Setting, groupable, sett
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.plan.sections import ORDINALS
 from ketaoutcomes.records.cohort import Cohort
-from ketaoutcomes.results import course_results, curve_results, response_curves
+from ketaoutcomes.results import course_results, response_curves
 from ketaoutcomes.results.change_results import OWN_COLUMNS
 from ketaoutcomes.results.course_results import as_tuple
-from ketaoutcomes.results.partition import GoodTimeSummary, good_time_summary
-from ketaoutcomes.rows import histories, row_tables, worklist
 from ketaoutcomes.shown import WrongChoice, facts
 from ketaoutcomes.tables import TABLES
 from ketaoutcomes.verbs.change import ChangeVerbs, instruments_of
 from ketaoutcomes.verbs.comparisons import ComparisonVerbs
 from ketaoutcomes.verbs.curves import CurveVerbs
+from ketaoutcomes.verbs.good_time import GoodTimeVerbs
 from ketaoutcomes.verbs.measures import MeasureVerbs
+from ketaoutcomes.verbs.patients import AXES
 from ketaoutcomes.verbs.safety import SafetyVerbs
 from ketaoutcomes.verbs.sensitivity import SensitivityVerbs
 from ketaoutcomes.verbs.tables import TableVerbs
 
-AXES = ("session", "week", "end", "month")
 Names = str | Sequence[str] | None
 Days = Sequence[int] | None
 
@@ -56,8 +54,9 @@ if TYPE_CHECKING:
 
 
 class Study(
-    ChangeVerbs, CurveVerbs, MeasureVerbs, ComparisonVerbs, SensitivityVerbs, TableVerbs, SafetyVerbs
-):
+    ChangeVerbs, CurveVerbs, GoodTimeVerbs, MeasureVerbs, ComparisonVerbs, SensitivityVerbs, TableVerbs,
+    SafetyVerbs,
+):  # fmt: skip
     """A cohort judged by a plan as of a day.
 
     `as_of` is a date ("2026-10-31"), a month ("2026-10": its last day) or None: the last date on record.
@@ -66,10 +65,15 @@ class Study(
 
     Raises `PlanError` with the line to write where the plan does not fit the data.
 
-    >>> import ketaoutcomes as ko
+    Every verb refuses what it cannot do, with an error that is a `ValueError` and says what to write:
+    `PlanError` for a grouping that is not on record or for data that do not say when they end,
+    `DefinitionError` for a name that no criterion, instrument or measure has, `WrongChoice` for an
+    option. Rates and shares run from 0 to 1, days are whole and count from a course's first dose, scores
+    are in points of their instrument; `level` is a confidence level, as 0.95.
+
     >>> study = ko.Study(ko.load_sample())
-    >>> study.rates(at="end", criteria="phq9_response50", analysis="nri")[["met", "n"]].shape
-    (1, 2)
+    >>> study.rates(at="end", criteria="phq9_response50", analysis="nri")[["met", "n"]].to_numpy().tolist()
+    [[354, 930]]
     """
 
     def __init__(self, cohort: Cohort, as_of: str | date | None = None, *, plan: Plan | None = None) -> None:
@@ -81,7 +85,11 @@ class Study(
 
     @property
     def as_of(self) -> str:
-        """The last day whose records count: an ISO date, or complete, cut_day or none for undated data."""
+        """The last day whose records count: an ISO date, or complete, cut_day or none for undated data.
+
+        >>> study.as_of, ko.Study(cohort, "2026-06").as_of
+        ('2026-10-31', '2026-06-30')
+        """
         return self._setting.as_of
 
     def __repr__(self) -> str:
@@ -93,92 +101,14 @@ class Study(
 
     @cached_property
     def plot(self) -> Plots:
-        """The study's figures: `study.plot.rates(at="session")` draws the table `study.rates` gives."""
+        """The study's figures: `study.plot.rates(at="session")` draws the table `study.rates` gives.
+
+        >>> [text.get_text() for text in study.plot.retention().texts[-3:]]
+        ['esketamine', 'im', 'iv6']
+        """
         from ketaoutcomes.verbs.plots import Plots
 
         return Plots(self)
-
-    # The tables, patient by patient.
-
-    @cached_property
-    def courses(self) -> pd.DataFrame:
-        """One row per patient and course; columns as declared for `courses`."""
-        return row_tables.stacked("courses", [row_tables.courses(p) for p in self._blocks])
-
-    @cached_property
-    def baselines(self) -> pd.DataFrame:
-        """One row per patient, course and instrument; columns as declared for `baselines`."""
-        parts = [row_tables.baselines(p, name) for p in self._blocks for name in self.plan.instruments]
-        return row_tables.stacked("baselines", parts).sort_values(
-            ["patient", "course", "instrument"], kind="stable", ignore_index=True
-        )
-
-    @cached_property
-    def outcomes(self) -> pd.DataFrame:
-        """One row per score after the first dose of a course; columns as declared for `outcomes`."""
-        parts = [row_tables.outcomes(p, name) for p in self._blocks for name in self.plan.instruments]
-        return row_tables.stacked("outcomes", parts).sort_values(
-            ["patient", "course", "instrument", "day", "timing"], kind="stable", ignore_index=True
-        )
-
-    def points(self, *, at: Names = AXES, criteria: Names = None, kind: Names = "current") -> pd.DataFrame:
-        """The state of every eligible headline course at every point: who is missing, and why.
-
-        One row per course, criterion, kind, axis and point; columns as declared for `points`. The states
-        are listed there; `rates` are counts of exactly these rows.
-        """
-        axes, names, kinds = self._axes(at), self._criteria(criteria), self._kinds(kind)
-        parts = [row_tables.points(p, axis, names, kinds) for p in self._blocks for axis in axes]
-        return row_tables.stacked("points", parts)
-
-    def good_time(
-        self, criteria: Names = None, *, basis: str | None = None, clock: str | None = None
-    ) -> pd.DataFrame:
-        """Whether each eligible course has had long enough at a dose that could have worked.
-
-        One row per course and criterion (default: the plan's response); columns as declared for `good_time`.
-        `basis` (target, fixed, or maximum: circular, for notebooks only) and `clock` (cumulative, doses,
-        first_reach, contiguous) replace the plan's. Describes exposure, not cause: not a reason to raise,
-        prolong or stop a dose. Raises `PlanError` where the last day on record is not known.
-        """
-        chosen = good_time.check_asked(self._setting, basis, clock)
-        names = (self.plan.good_time.criterion,) if criteria is None else self._criteria(criteria)
-        wanted = [self.plan.definitions.criterion(name) for name in names]
-        parts = [good_time.table(p, criterion, chosen, clock) for p in self._blocks for criterion in wanted]
-        table = pd.concat(parts, ignore_index=True)
-        keys = ["patient", "course", "instrument", "criterion"]
-        return table.sort_values(keys, kind="stable", ignore_index=True)
-
-    def stretches(self, *, basis: str | None = None) -> pd.DataFrame:
-        """When each judged course was titrating, adequate, dipped or lapsed: row-level, for drawing only.
-
-        One row per stretch: patient, course, state, from_day and to_day (exclusive) from the first dose.
-        """
-        chosen = good_time.check_asked(self._setting, basis, None)
-        criterion = self.plan.definitions.criterion(self.plan.good_time.criterion)
-        parts = [good_time.stretches(p, criterion, chosen) for p in self._blocks]
-        return pd.concat(parts, ignore_index=True)
-
-    def history(self, criterion: str | None = None, *, patients: Names = None) -> pd.DataFrame:
-        """Doses and scores of each eligible course by day since its first dose: row-level, for drawing only.
-
-        Columns as `histories.history` has them; `patients` names those wanted.
-        """
-        table = self.good_time(criterion)
-        if patients is not None:
-            table = table[table["patient"].isin(as_tuple(patients))]
-        return histories.history(self.cohort, self.courses, self.baselines, self.outcomes, table)
-
-    def worklist(self) -> pd.DataFrame:
-        """Whose course to look at, and why: internal, row by row, and not an alert.
-
-        One row per patient's latest course and reason (`worklist.REASONS`); columns as `worklist.worklist`
-        has them. Shows what is on record by the as-of day, gravest reason first. Raises `PlanError` where the
-        last day on record is not known.
-        """
-        if self.as_of in ("none", "complete"):
-            raise PlanError(lines=["a worklist needs the last day on record: give dates, or people.cut_day"])
-        return worklist.in_order([worklist.worklist(p) for p in self._blocks])
 
     # The counts, and what is computed from them.
 
@@ -204,6 +134,23 @@ class Study(
         published numbers unless `change` names others (options of `change_rules.settle_rules`); with
         "joint", every two criteria of different instruments; with "strata", what imputation needs, under
         kind `imputation`. With "safety", side effects and who got worse.
+
+        >>> study.tally(by="site", at="end", criteria="phq9_response50")
+        Tally(as of 2026-10-31; by site; end; 1 criteria; raw: share under agreement only)
+        >>> counts = study.tally(at="end", criteria="phq9_response50", kind="current").points
+        >>> print(counts[["given", "state", "n"]].to_string(index=False))
+        given           state   n
+           no     carried_met  23
+           no carried_not_met 107
+           no             met   5
+           no         missing  38
+           no         not_due  57
+           no         not_met  31
+          yes     carried_met  17
+          yes carried_not_met  29
+          yes             met 349
+          yes         not_due  65
+          yes         not_met 331
         """
         axes = self._axes(at)
         names = self._criteria(criteria)
@@ -251,6 +198,19 @@ class Study(
         `at="session"` is always by protocol. `analysis`: nri (missing = not met; the headline), observed (of
         those scored), locf (legacy). `kind`: current, ever or sustained. Intervals are Wilson 95 % unless the
         plan or `interval` (exact, jeffreys) and `level` say otherwise.
+
+        Sources: Wilson 1927 J Am Stat Assoc 22:209; ICH E9(R1) for the composite strategy that `nri`
+        is.
+
+        >>> table = study.rates(at="week", criteria="phq9_response50", analysis="nri")
+        >>> print(table[["point", "met", "n", "rate", "low", "high"]].round(2).to_string(index=False))
+        point  met    n  rate  low  high
+            1  166 1035  0.16 0.14  0.18
+            2  238 1023  0.23 0.21  0.26
+            4  187  996  0.19 0.16  0.21
+            6  140  973  0.14 0.12  0.17
+            8  135  949  0.14 0.12  0.17
+           12  112  892  0.13 0.11  0.15
         """
         course_results.one_axis(at)
         counted = self.tally(by=by, at=at, criteria=criteria, kind=kind or "current", tables=("points",))
@@ -266,6 +226,14 @@ class Study(
 
         As `rates`, with course before it: first, second, ..., of the eligible ones of each person. Who has
         a second course is not like who has one: the rows are no trend.
+
+        >>> table = study.repeats("phq9_response50", most=2)
+        >>> print(table[["course", "analysis", "met", "n", "rate"]].round(2).to_string(index=False))
+        course analysis  met   n  rate
+         first      nri  354 930  0.38
+         first observed  354 716  0.49
+        second      nri   21  46  0.46
+        second observed   21  34  0.62
         """
         day, parts = None if self.cohort.dates == "offsets" else self.as_of, []
         for ordinal in ORDINALS[:most]:
@@ -275,28 +243,90 @@ class Study(
         return table[["course", *(name for name in table.columns if name != "course")]]
 
     def flow(self, *, by: Names = None) -> pd.DataFrame:
-        """Every input row, patient and course accounted for, with reasons that add up within each step."""
+        """Every input row, patient and course accounted for, with reasons that add up within each step.
+
+        One row per group, unit (row, patient, course), instrument, step and reason; columns as
+        `course_results.flow` has them.
+
+        >>> table = study.flow().query("instrument == 'phq9' and step == 'courses'")
+        >>> print(table[["reason", "n", "people"]].to_string(index=False))
+              reason    n  people
+          below_gate   65      65
+            eligible 1052    1052
+        later_course   57      57
+         no_baseline   83      83
+        """
         return course_results.flow(self.tally(by=by, at="end", tables=("flow",)))
 
     def retention(self, *, by: Names = None) -> pd.DataFrame:
-        """Who reached each session of the protocol, from doses alone, and on which day against the plan."""
+        """Who reached each session of the protocol, from doses alone, and on which day against the plan.
+
+        One row per protocol, group and session; columns as `course_results.retention` has them. Days
+        count from the first dose.
+
+        >>> table = study.retention().query("protocol == 'iv6'")
+        >>> columns = ["session", "planned_day", "median_day", "reached", "due", "rate"]
+        >>> print(table[columns].round(2).to_string(index=False))
+         session  planned_day  median_day  reached   due  rate
+               1            0         0.0    530.0 530.0  1.00
+               2            3         3.0    493.0 530.0  0.93
+               3            7         7.0    465.0 530.0  0.88
+               4           10        11.0    442.0 530.0  0.83
+               5           14        15.0    418.0 530.0  0.79
+               6           17        19.0    396.0 530.0  0.75
+        """
         return course_results.retention(self.tally(by=by, at="session", tables=("flow", "values")))
 
     def measured(self, *, by: Names = None) -> pd.DataFrame:
-        """Who was scored, and how far: a baseline, any later score, an end score."""
+        """Who was scored, and how far: a baseline, any later score, an end score.
+
+        One row per group, instrument and step; columns as `course_results.measured` has them.
+
+        >>> table = study.measured().query("instrument == 'phq9'")
+        >>> print(table[["step", "n", "of", "rate"]].round(2).to_string(index=False))
+             step      n     of  rate
+          started 1062.0 1062.0  1.00
+         baseline  988.0 1062.0  0.93
+        any_score  948.0 1062.0  0.89
+        end_score  756.0 1062.0  0.71
+        """
         return course_results.measured(self.tally(by=by, at="end", tables=("flow",)))
 
     def timing(self, *, by: Names = None) -> pd.DataFrame:
-        """Median days from each session's dose to the score judged there."""
+        """Median days from each session's dose to the score judged there.
+
+        One row per protocol, group, instrument and session; columns as `course_results.timing` has
+        them.
+
+        >>> table = study.timing().query("protocol == 'iv6' and instrument == 'phq9'")
+        >>> table["median_days"].tolist()
+        [3.0, 4.0, 3.0, 4.0, 3.0, 3.0]
+        """
         return course_results.timing(self.tally(by=by, at="session", tables=("values",)))
 
     def trajectory(self, *, at: Names = "session", by: Names = None, variable: str = "score") -> pd.DataFrame:
-        """Mean score or change at each point, of those scored there, with its standard deviation."""
+        """Mean score or change at each point, of those scored there, with its standard deviation.
+
+        One row per group, instrument, axis and point, in points of the instrument; columns as
+        `course_results.trajectory` has them. `variable` is score, or change: score minus baseline.
+
+        >>> table = study.trajectory(at="week").query("instrument == 'phq9'")
+        >>> print(table[["point", "n", "mean", "sd"]].head(4).round(1).to_string(index=False))
+        point   n  mean  sd
+            0 930  18.5 3.7
+            1 847  14.5 6.2
+            2 806  12.8 6.7
+            4 494  11.5 6.9
+        """
         return course_results.trajectory(self.tally(by=by, at=at, tables=("values",)), variable)
 
     @property
     def has_sites(self) -> bool:
-        """Whether the records name more than one site."""
+        """Whether the records name more than one site.
+
+        >>> study.has_sites, sorted(study.courses["site"].unique())
+        (True, ['Harbour', 'Lakeside', 'Northgate'])
+        """
         people = self.cohort.people
         named = set(people["site"].dropna()) if "site" in people else set()
         return len(named | set(self.cohort.dose_records.sites)) > 1
@@ -318,6 +348,13 @@ class Study(
         beside it, so that their difference tells of nobody. `pdf` adds report.pdf, with the extra `[pdf]`.
         Returns the paths; raises `report.CannotWrite` where the folder cannot be replaced, and the old report
         then stands as it was.
+
+        >>> from ketaoutcomes import simulate
+        >>> from tempfile import TemporaryDirectory
+        >>> small = ko.Study(ko.Cohort.from_frames(*simulate.clinic(patients=40, seed=1).frames()))
+        >>> with TemporaryDirectory() as folder:
+        ...     [path.name for path in small.report(f"{folder}/2026-10", audience="internal")]
+        ['report.html', 'results.json', 'tables.xlsx', 'email.eml', 'manifest.json']
         """
         from ketaoutcomes.published import published, report_meta
         from ketaoutcomes.report import write
@@ -330,43 +367,6 @@ class Study(
             audience=reader, history=told.history, steps=told.steps, restated=told.restated,
             benchmarks=told.benchmarks, follows=told.follows, as_pdf=pdf, force=force,
         )  # fmt: skip
-
-    def state_occupation(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:
-        """Where everyone who started stands on each day since the first dose: the share in each state.
-
-        Titrating, adequate, dipped, lapsed, responded before the level or after it: a partition of all who
-        started, whose responded bands sum to `all_started`. Columns as `curve_results.state_occupation` has
-        them. Raises `PlanError` where the last day on record is not known.
-        """
-        return curve_results.state_occupation(self._moves(by), days=days)
-
-    def all_started(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:
-        """The share of everyone who started that has responded by each day, whatever their dose."""
-        return curve_results.all_started(self._moves(by), days=days)
-
-    def from_reached(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:
-        """Response since the level was reached, among those who reached it unresponded; lapse competes.
-
-        Never set it against `all_started`: those who responded low or dropped out are not in it.
-        """
-        return curve_results.from_reached(self._moves(by), days=days)
-
-    def delayed_entry(self, *, by: Names = None, days: Days = None) -> pd.DataFrame:
-        """`from_reached` by day since the first dose, followed once they reach it: notebooks only."""
-        return curve_results.delayed_entry(self._moves(by, "delayed_entry"), days=days)
-
-    def _moves(self, by: Names, *more: str) -> Tally:
-        good_time.check_asked(self._setting, None, None)
-        return self.tally(by=by, at="end", tables=("good_time", *more))
-
-    def good_time_summary(self, *, by: Names = None) -> GoodTimeSummary:
-        """Good time of headline courses, mature and younger apart: the partition, time accounts, a sentence.
-
-        The tables are attributes, described in `GoodTimeSummary`; all are computed from counts. Describes
-        exposure, not cause. Raises `PlanError` where the last day on record is not known.
-        """
-        good_time.check_asked(self._setting, None, None)
-        return good_time_summary(self.tally(by=by, at="end", tables=("good_time",)))
 
     # What was asked for, checked.
 
@@ -415,6 +415,10 @@ def tally(
     """The Tally of one cohort, or of one part of it: `sum(ko.tally(part, plan, as_of=A) for part in parts)`.
 
     Give `as_of` when parts are counted apart: each would otherwise end on its own last day.
+
+    >>> counted = ko.tally(cohort, as_of="2026-10", at="end")
+    >>> counted.header.as_of, counted.header.axes, counted.header.by
+    ('2026-10-31', ('end',), ())
     """
     return Study(cohort, as_of, plan=plan).tally(by=by, at=at)
 

@@ -32,6 +32,17 @@ def test_the_checklist_has_every_item_of_record_pe_once(study: ko.Study) -> None
     assert (table["author"] != "").all()
 
 
+def test_what_was_not_compared_with_the_publication_says_so(study: ko.Study) -> None:
+    """All of RECORD was, and its extension has 15 items."""
+    table = study.checklist()
+    pe = table["item"].str.startswith("RECORD-PE")
+    assert pe.sum() == 15
+    assert table.loc[~pe, "compared"].all()
+    assert set(table.loc[pe & table["compared"], "item"].str.removeprefix("RECORD-PE ")) == {
+        "4.a", "7.1.a", "7.1.b", "7.1.c", "19.1.a",
+    }  # fmt: skip
+
+
 def test_the_checklist_says_what_the_study_says(study: ko.Study) -> None:
     filled = study.checklist().set_index("item")["filled"]
     end = study.rates(at="end", criteria="phq9_response50", analysis="nri").iloc[0]

@@ -212,6 +212,19 @@ def test_with_nothing_missing_imputed_observed_and_headline_are_one() -> None:
     assert same.loc["analysis = imputed", "rate"] == 0.5
 
 
+def test_the_same_rate_by_another_sum_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of three met, and the mean of many thirds is not a third to the last digit."""
+    nobody = lambda *_, imputations, **__: np.zeros(imputations, dtype=np.int64)  # noqa: E731  short
+    monkeypatch.setattr("ketaoutcomes.results.sensitivity.impute", nobody)
+    rows = Rows().add("A", SESSIONS, phq9="0:20 31:8").add("B", SESSIONS, phq9="0:20 31:14")
+    table = rates(rows.add("C", SESSIONS, phq9="0:20"))
+    imputed = table.loc["analysis = imputed"]
+    assert imputed["rate"] != table.loc["headline", "rate"]
+    assert imputed["rate"] == pytest.approx(1 / 3)
+    assert imputed["difference"] == 0
+    assert "e-" not in table[["rate", "difference"]].to_string()
+
+
 def test_imputed_lies_between_the_bounds_and_repeats() -> None:
     rows = random_cohorts.rows(9, 80, cut=True)
     found = study_of(rows, plan_for(Settings(), [HEADLINE, "pcl5_reliable15", "peg_response30"]))

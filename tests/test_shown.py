@@ -61,6 +61,14 @@ def test_a_plan_says_only_what_differs_from_the_default() -> None:
     assert len(repr(plan)) < 200
 
 
+def test_a_map_of_columns_is_no_difference_of_the_analysis() -> None:
+    plan = ko.load_sample().plan  # its covariates are named under [columns]
+    assert "Plan(the default;" in repr(plan)
+    told = parsed(plan._repr_html_()).text
+    assert "nothing" in told.split("differs from the default in")[1]
+    assert "[columns]" in told.split("given beside the analysis")[1]
+
+
 def test_every_object_of_a_notebook_has_balanced_html_and_short_text() -> None:
     study = ko.Study(ko.load_sample(), as_of="2026-10")
     shown = [study.cohort, study, study.plan, study.durability("phq9_response50"), study.table1(by="site"),

@@ -132,6 +132,7 @@ def _place(error: Exception) -> str:
 
 
 def plan_from(path: str | None) -> Plan:
+    """The plan of a file given on the command line, or the default plan; its mistakes end the command."""
     from ketaoutcomes.plan import Plan, read_plan
 
     if path is None:

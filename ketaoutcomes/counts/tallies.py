@@ -85,6 +85,12 @@ class Tally:
     Tables end in the grouping's columns and `n`, the number of persons (each once); `flow` also has
     `people` beside the number of its unit. No row holds a zero. `protected` names the disclosure profile
     a protected Tally has been through.
+
+    >>> counted = study.tally(at="end", criteria="phq9_response50", kind="current")
+    >>> counted
+    Tally(as of 2026-10-31; by everyone; end; 1 criteria; raw: share under agreement only)
+    >>> counted.points[["state", "n"]].head(2).to_numpy().tolist()
+    [['carried_met', 23], ['carried_not_met', 107]]
     """
 
     header: Header
@@ -116,11 +122,20 @@ class Tally:
         return f"Tally(as of {h.as_of}; by {by}; {', '.join(h.axes)}; {len(h.criteria)} criteria; {kind})"
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The four tables by name."""
+        """The four tables by name.
+
+        >>> tables = study.tally(at="end", criteria="phq9_response50", kind="current").tables()
+        >>> {name: int(table["n"].sum()) for name, table in tables.items() if name in ("points", "values")}
+        {'points': 1052, 'values': 6661}
+        """
         return {name: getattr(self, name) for name in KEYS}
 
     def to_json(self) -> str:
-        """Canonical JSON: equal tallies give equal text, whatever order they were counted in."""
+        """Canonical JSON: equal tallies give equal text, whatever order they were counted in.
+
+        >>> study.tally(at="end", tables=("flow",)).to_json()[:24]
+        '{"header":{"as_of":"2026'
+        """
         header = {f.name: getattr(self.header, f.name) for f in fields(Header)}
         tables = {}
         for name, table in self.tables().items():
@@ -130,14 +145,31 @@ class Tally:
         return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=int)
 
     def save(self, path: str | Path) -> None:
-        """Write canonical JSON. A raw Tally is nearly row-level data: keep it as you keep the rows."""
+        """Write canonical JSON. A raw Tally is nearly row-level data: keep it as you keep the rows.
+
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> counted = study.tally(at="end", tables=("flow",))
+        >>> with TemporaryDirectory() as folder:
+        ...     counted.save(Path(folder) / "tally.json")
+        ...     ko.load_tally(Path(folder) / "tally.json") == counted
+        True
+        """
         from pathlib import Path
 
         Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
 
 
 def load_tally(path: str | Path) -> Tally:
-    """Read a Tally that `Tally.save` wrote. Raises `TallyError` for another schema."""
+    """Read a Tally that `Tally.save` wrote. Raises `TallyError` for another schema.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     study.tally(at="end", tables=("flow",)).save(Path(folder) / "tally.json")
+    ...     load_tally(Path(folder) / "tally.json")
+    Tally(as of 2026-10-31; by everyone; end; 4 criteria; raw: share under agreement only)
+    """
     from pathlib import Path
 
     return parse_tally(Path(path).read_text(encoding="utf-8"))
@@ -278,6 +310,12 @@ def combine(tallies: Iterable[Tally]) -> Tally:
 
     Headers must be equal but for what is only noted. Raises `TallyError` naming every difference, or when
     one of them is protected: hidden counts cannot be added.
+
+    >>> def counts(patients):
+    ...     frame = pd.DataFrame({"patient": patients, "day": 0, "dose": 0.5, "route": "iv", "phq9": 18})
+    ...     return ko.tally(ko.Cohort.from_frames(frame), at="end")
+    >>> combine([counts(["a", "b"]), counts(["c"])]) == counts(["a", "b", "c"])
+    True
     """
     tallies = list(tallies)
     if not tallies:

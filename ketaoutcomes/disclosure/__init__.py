@@ -106,8 +106,6 @@ def protect(tallies: Sequence[Tally], profile: str = "cms11") -> list[Tally]:
             under different plans or as-of days, or one holds what cannot be protected yet.
 
     Example:
-        >>> import ketaoutcomes as ko
-        >>> study = ko.Study(ko.load_sample())
         >>> everyone = study.tally(at="end", criteria="phq9_response50", kind="current")
         >>> (shown,) = protect([everyone])
         >>> shown.protected, sorted(shown.points["state"])

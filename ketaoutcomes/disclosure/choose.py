@@ -59,6 +59,7 @@ def choose(margins: Sequence[Margin], rules: Logic, order: Sequence[str], larges
 
 
 def web_of(margin: Margin, rules: Logic) -> Web:
+    """The links of one margin's facts: nested, adding up, or judged among the people due."""
     linked: Links = links(margin.facts, rules)
     due: dict[tuple[str, str, str], dict[tuple[str, str], int]] = {}
     for fact, at in margin.row.items():

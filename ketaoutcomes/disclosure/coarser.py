@@ -62,8 +62,6 @@ def coarsen(
         DisclosureError: some of the Tallies are protected already, or a site is called `other sites`.
 
     Example:
-        >>> import ketaoutcomes as ko
-        >>> study = ko.Study(ko.load_sample())
         >>> tallies = [study.tally(at=("end", "month"), kind="current", tables=("points",))]
         >>> coarsen(tallies, 10)[1].to_numpy().tolist()
         [['month', 'quarters']]

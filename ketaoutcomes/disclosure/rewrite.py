@@ -261,8 +261,7 @@ def moments(tally: Tally, variable: str) -> pd.DataFrame:
         median, in ticks or days; NaN where hidden.
 
     Example:
-        >>> import ketaoutcomes as ko
-        >>> tally = ko.Study(ko.load_sample()).tally(at="end", criteria="phq9_response50", tables=("values",))
+        >>> tally = study.tally(at="end", criteria="phq9_response50", tables=("values",))
         >>> list(moments(tally, "score").columns)
         ['instrument', 'axis', 'point', 'n', 'sum', 'squares', 'median']
     """

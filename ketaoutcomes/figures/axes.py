@@ -57,11 +57,17 @@ STYLES = (
 
 
 def require_rows(table: pd.DataFrame) -> None:
+    """Refuse a table without rows with a `ValueError`: an empty chart would look like a finding."""
     if table.empty:
         raise ValueError("this table has no rows, so there is nothing to draw")
 
 
 def require_one(table: pd.DataFrame, column: str) -> str:
+    """The one value a column holds, as text; raises `ValueError` that names them where there are several.
+
+    >>> require_one(pd.DataFrame({"axis": ["week", "week"]}), "axis")
+    'week'
+    """
     found = sorted(set(table[column].astype(str)))
     if len(found) > 1:
         raise ValueError(f"one chart shows one {column}; this table holds {', '.join(found)}: choose one")
@@ -111,6 +117,7 @@ def say_hidden(ax: Axes, shown: pd.DataFrame, places: Mapping[str, float]) -> No
 
 
 def draw_curve(ax: Axes, style: Style, at: Sequence[float], values: pd.Series[float]) -> None:
+    """A line with its marks through values at the places given; a missing value leaves a gap."""
     ax.plot(
         at, values, color=style.colour, linestyle=style.dash, linewidth=1.8,
         marker=style.marker, markersize=5.5, markeredgecolor="white", markeredgewidth=0.8, clip_on=False,
@@ -118,6 +125,11 @@ def draw_curve(ax: Axes, style: Style, at: Sequence[float], values: pd.Series[fl
 
 
 def last_known(values: pd.Series[float]) -> float | None:
+    """The last value that is not missing, where a line's name stands; None where all are.
+
+    >>> last_known(pd.Series([0.2, 0.4, None]))
+    0.4
+    """
     there = values.dropna()
     return None if there.empty else float(there.iloc[-1])
 
@@ -133,6 +145,7 @@ def places_of(axis: str, points: Sequence[str]) -> list[float]:
 
 
 def blank_axes(ax: Axes | None) -> Axes:
+    """The Axes given, or new ones, with pale lines across and no frame but the foot."""
     if ax is None:
         from matplotlib import pyplot as plt
 
@@ -147,6 +160,7 @@ def blank_axes(ax: Axes | None) -> Axes:
 
 
 def percent_axis(ax: Axes) -> None:
+    """An upright axis from 0 to 100 %, for shares of 1."""
     ax.set_ylim(0, 1)
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25", "50", "75", "100 %"])
 
@@ -176,6 +190,7 @@ def point_axis(
 
 
 def write_below(ax: Axes, x: float, words: str, *, row: int, inside: bool = False) -> None:
+    """Words in a row under the chart: at the left edge, or `inside` it under a place of the x axis."""
     ax.annotate(
         words, (x, 0), xycoords=ax.get_xaxis_transform() if inside else "axes fraction",
         xytext=(0 if inside else -6, -6 - 13 * row), textcoords="offset points", annotation_clip=False,
@@ -207,6 +222,7 @@ def write(
     drop: float = 0,
     **more: Any,
 ) -> None:
+    """Words beside a point, as text and never as mathematics; `pad` and `drop` move them, in points."""
     ax.annotate(
         "\n".join(label(line) for line in words.split("\n")),
         (x, y), xytext=(pad, -drop), textcoords="offset points", color=colour, va=va, ha=ha, fontsize=SMALL,
@@ -215,11 +231,17 @@ def write(
 
 
 def as_text(texts: Sequence[Text]) -> None:
+    """Let labels that may come from data be drawn as text, never as mathematics."""
     for text in texts:
         text.set_parse_math(False)
 
 
 def readable(name: str) -> str:
+    """An id as words, for the eye: underscores and colons become blanks.
+
+    >>> readable("stopped_short"), readable("excluded:zero_baseline")
+    ('stopped short', 'excluded: zero baseline')
+    """
     return label(name.replace("_", " ").replace(":", ": "))
 
 

@@ -42,8 +42,7 @@ def benchmark(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str
     `table` is `benchmarks.Benchmark.table`. At the right stand the rate, n, and the share of charts that n
     is. A published rate without an n has no interval.
 
-    >>> import ketaoutcomes as ko
-    >>> found = ko.Study(ko.load_sample()).benchmark("mcinnes2022").table.iloc[:3]
+    >>> found = study.benchmark("mcinnes2022").table.iloc[:3]
     >>> [text.get_text().replace("\\u202f", " ") for text in benchmark(found).texts][2]
     '54 % of n = 537, 6 % of charts'
     """

@@ -153,8 +153,7 @@ def funnel(
 
     Raises `ValueError` for an empty table or several criteria.
 
-    >>> import ketaoutcomes as ko
-    >>> found = ko.Study(ko.load_sample()).funnel("phq9_response50")
+    >>> found = study.funnel("phq9_response50")
     >>> ax = funnel(found.table, found.curve)
     >>> sum("n = " in text.get_text() for text in ax.texts)
     3

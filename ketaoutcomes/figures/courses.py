@@ -60,8 +60,6 @@ def swimmer(
 
     Raises `ValueError` for an empty table or more than 60 lanes.
 
-    >>> import ketaoutcomes as ko
-    >>> study = ko.Study(ko.load_sample())
     >>> chosen = study.good_time().head(3)
     >>> swimmer(study.history(), study.stretches(), chosen).get_title(loc="left")
     'Course by course (row-level: do not share)'
@@ -115,8 +113,6 @@ def dose_timeline(
 
     Raises `ValueError` unless `good_time` has exactly one row.
 
-    >>> import ketaoutcomes as ko
-    >>> study = ko.Study(ko.load_sample())
     >>> one = study.good_time().head(1)
     >>> ax = dose_timeline(study.history(), study.stretches(), one)
     >>> len(ax.child_axes)

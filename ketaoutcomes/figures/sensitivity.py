@@ -58,8 +58,7 @@ def forest(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, s
 
     Raises `ValueError` for an empty table, or several headlines, groups or points.
 
-    >>> import ketaoutcomes as ko
-    >>> ax = forest(ko.Study(ko.load_sample()).sensitivity("phq9_response50"))
+    >>> ax = forest(study.sensitivity("phq9_response50"))
     >>> print(ax.get_title(loc="left"), "|", ax.get_yticklabels()[0].get_text())
     phq9 response50, end | as the plan has it
     """

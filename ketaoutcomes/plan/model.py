@@ -105,7 +105,11 @@ class Plan:
 
     @cached_property
     def definitions(self) -> Definitions:
-        """Every instrument, criterion and protocol known here: the package's, and those of `folders`."""
+        """Every instrument, criterion and protocol known here: the package's, and those of `folders`.
+
+        >>> Plan().definitions.instrument("phq9").title, list(Plan().definitions.protocols)[:3]
+        ('PHQ-9', ['esketamine', 'home', 'im'])
+        """
         from ketaoutcomes.definitions import load  # numpy comes with it, and a plan must import fast
 
         return load(tuple(self.folders))
@@ -134,12 +138,20 @@ class Plan:
 
     @property
     def protocol_ids(self) -> tuple[str, ...]:
-        """Every protocol a course can be judged by: `people.protocol` may name any that is defined."""
+        """Every protocol a course can be judged by: `people.protocol` may name any that is defined.
+
+        >>> Plan().protocol_ids
+        ('esketamine', 'home', 'im', 'iv6', 'iv6_weekly', 'none')
+        """
         return tuple(sorted(self.definitions.protocols))
 
     @property
     def people_columns(self) -> tuple[str, ...]:
-        """Columns of people to keep beyond the usual ones: covariates, and what entry rules ask for."""
+        """Columns of people to keep beyond the usual ones: covariates, and what entry rules ask for.
+
+        >>> Plan(columns={"covariates": ["sex"]}).people_columns
+        ('sex',)
+        """
         return tuple(
             dict.fromkeys((*self.columns.covariates, *(rule.column for rule in self.population.entry)))
         )
@@ -193,13 +205,23 @@ class Plan:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of `canonical()`, in hexadecimal."""
+        """SHA-256 of `canonical()`, in hexadecimal.
+
+        >>> Plan().hash[:12], Plan(report={"audience": "internal"}).hash == Plan().hash
+        ('c97b8889814e', True)
+        """
         return hashlib.sha256(self.canonical().encode("ascii")).hexdigest()
 
     def methods(self, *, good_time: bool = False) -> Prose:
         """A paragraph for a paper's Methods section, with numbered references, in this plan's own numbers.
 
         `good_time` adds what was done about time at an adequate dose, where a report shows it.
+
+        >>> text = Plan().methods()
+        >>> print(text.split(". ")[0])
+        A course was a run of dosing days with no gap longer than its protocol's course gap
+        >>> print(text.splitlines()[-1])
+        11. Wilson 1927 J Am Stat Assoc 22:209-212
         """
         from ketaoutcomes.plan.methods import methods
 

@@ -21,6 +21,14 @@ def read_plan(path: str | FilePath) -> Plan:
     """The plan written in a TOML file. `folders` in it are relative to the file.
 
     Raises PlanError listing every mistake with its line, also where the file cannot be read.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "plan.toml"
+    ...     _ = file.write_text("[baseline]\\nwithin_days = 28\\n", encoding="utf-8")
+    ...     ko.read_plan(file).baseline.within_days
+    28
     """
     file = FilePath(path)
     try:

@@ -9,22 +9,29 @@ if TYPE_CHECKING:
 
 
 def changed(plan: Plan, default: Plan) -> list[str]:
-    """The keys whose value is not the default, as `section.key`, in the order of the file.
+    """The keys of the analysis whose value is not the default, as `section.key`, in the order of the file.
+
+    What a file's columns are called and who may read the report are no part of it: they change no number.
 
     >>> from ketaoutcomes.plan import Plan
-    >>> changed(Plan(rates={"level": 0.9}), Plan())
+    >>> changed(Plan(rates={"level": 0.9}, columns={"patient": "id"}), Plan())
     ['rates.level']
     """
-    from ketaoutcomes.plan.model import SECTIONS
+    from ketaoutcomes.plan.model import ANALYSIS
 
     found = [name for name in ("folders", "protocol") if getattr(plan, name) != getattr(default, name)]
-    for section in SECTIONS:
+    for section in ANALYSIS:
         own, usual = getattr(plan, section).as_table(), getattr(default, section).as_table()
-        if section == "columns":  # a map of a file's columns is long, and one word says that there is one
-            found += ["columns"] if own != usual else []
-        else:
-            found += [f"{section}.{key}" for key in own if own[key] != usual.get(key)]
+        found += [f"{section}.{key}" for key in own if own[key] != usual.get(key)]
     return found
+
+
+def _beside(plan: Plan, default: Plan) -> list[str]:
+    """The tables beside the analysis that are not the default's: a map of columns, a reader."""
+    from ketaoutcomes.plan.model import ANALYSIS, SECTIONS
+
+    others = [name for name in SECTIONS if name not in ANALYSIS]
+    return [f"[{name}]" for name in others if getattr(plan, name) != getattr(default, name)]
 
 
 def in_a_line(plan: Plan, default: Plan) -> str:
@@ -48,5 +55,6 @@ def in_facts(plan: Plan, default: Plan) -> list[tuple[str, str]]:
         ),
         ("intervals", f"{plan.rates.interval}, {100 * plan.rates.level:g} %"),
         ("differs from the default in", ", ".join(changed(plan, default)) or "nothing"),
+        ("given beside the analysis", ", ".join(_beside(plan, default)) or "nothing"),
         ("hash", plan.hash[:12]),
     ]

@@ -53,6 +53,13 @@ class Cohort:
     `doses`, `scores`, `people`, `events`, `monitoring` and `problems` are tidy tables; their columns are
     declared in `ketaoutcomes.tables`. Nothing in them is computed from an outcome. `left_out` names files
     that were refused and left out because the reading was told to keep going.
+
+    >>> cohort.patients[:2].tolist(), cohort.dates, len(cohort.dose_records.patient)
+    (['P0001', 'P0002'], 'dates', 11256)
+    >>> cohort.people[["patient", "sex", "age_band"]].head(2).to_numpy().tolist()
+    [['P0001', 'female', '18-29'], ['P0002', 'male', '30-44']]
+    >>> cohort.problems.empty  # the sample reads without a finding
+    True
     """
 
     patients: NDArray[np.object_]
@@ -133,7 +140,15 @@ class Cohort:
 
     @cached_property
     def doses(self) -> pd.DataFrame:
-        """One row per patient, day, route and unit."""
+        """One row per patient, day, route and unit.
+
+        Amounts are in the row's own `unit`; `day` counts from the person's first day on record.
+
+        >>> print(cohort.doses[["patient", "day", "dose", "unit", "route"]].head(2).to_string(index=False))
+        patient  day  dose  unit      route
+          P0001    0  56.0    mg intranasal
+          P0002    0   0.5 mg/kg         iv
+        """
         d = self.dose_records
         table = pd.DataFrame(
             {
@@ -154,13 +169,22 @@ class Cohort:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """One row per patient, instrument, day and timing; `score` is blank where there is no total."""
+        """One row per patient, instrument, day and timing; `score` is blank where there is no total.
+
+        >>> cohort.scores.groupby("instrument").size().to_dict()
+        {'gad7': 1845, 'pcl5': 4461, 'phq9': 8953}
+        """
         parts = [self._scores_of(name, s) for name, s in self.score_records.items()]
         return pd.concat(parts, ignore_index=True) if parts else empty("scores")
 
     @cached_property
     def monitoring(self) -> pd.DataFrame:
-        """One row per monitored session: readings of the record kept beside the dose, blank: not recorded."""
+        """One row per monitored session: readings of the record kept beside the dose, blank: not recorded.
+
+        >>> watched = cohort.monitoring
+        >>> f"{watched['dissociation'].mean():.0%} of {watched['dissociation'].count():,} watched sessions"
+        '46% of 6,185 watched sessions'
+        """
         return monitoring_table(self.monitoring_records, self.patients)
 
     def _scores_of(self, instrument: str, s: Scores) -> pd.DataFrame:

@@ -20,11 +20,16 @@ class Source(Protocol):
     """One input file: its name, the SHA-256 of its bytes, and its number of rows."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is called, without its folder."""
+
     @property
-    def sha256(self) -> str: ...
+    def sha256(self) -> str:
+        """The SHA-256 of its bytes, in hexadecimal."""
+
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int:
+        """How many rows of data it held."""
 
 
 def versions() -> dict[str, str]:

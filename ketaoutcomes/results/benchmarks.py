@@ -50,6 +50,13 @@ class Benchmark:
     charts is how many the analysis began with (persons with a course of their route), share_kept is n of
     charts. `kept` says where charts were left: series, instrument, step, n, share. `not_applied` lists what
     of each rule could not be applied or is not stated: series, rule, why.
+
+    >>> table = study.benchmark("mcinnes2022").table.query("criterion == 'phq9_response50'")
+    >>> print(table[["source", "n", "rate", "share_kept"]].round(2).to_string(index=False))
+             source     n  rate  share_kept
+          published 537.0  0.54        0.06
+                own 247.0  0.51        0.41
+    own_all_started 473.0  0.27        0.78
     """
 
     table: pd.DataFrame

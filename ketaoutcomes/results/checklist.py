@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.records.cohort import Cohort
 
-COLUMNS = ("item", "about", "filled", "author")
+COLUMNS = ("item", "about", "filled", "author", "compared")
 
 
 def checklist(facts: Mapping[str, str]) -> pd.DataFrame:
     """One row per item: item, about (in our words), filled (by the study), author (what is left to write).
 
-    `facts` are the words of `facts_of`, which the items' texts name in braces.
+    `facts` are the words of `facts_of`, which the items' texts name in braces. `compared` is no where an
+    item's number and content were not compared with the published checklist: look them up first.
     """
     text = resources.files(__package__).joinpath("checklist.toml").read_text(encoding="utf-8")
     items = tomllib.loads(text)["items"]
-    rows = [{**item, "filled": item.get("filled", "").format_map(facts)} for item in items]
+    rows = [{"compared": True, **item, "filled": item.get("filled", "").format_map(facts)} for item in items]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

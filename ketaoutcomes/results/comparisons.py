@@ -41,6 +41,10 @@ class Comparison:
     the others are set against), difference, diff_low, diff_high (of 1, Newcombe's method 10) and
     reason. The reference itself, and people of whom the column says nothing, have no difference.
     `comparisons` is how many differences were made; `warning` says what follows from that.
+
+    >>> found = study.compare(by="benzodiazepine", criterion="phq9_response50")
+    >>> found.reference, found.comparisons
+    ('no', 1)
     """
 
     table: pd.DataFrame

@@ -91,8 +91,7 @@ def quarterly(tally: Tally) -> Tally:
     Where a month holds too few people to be published a quarter may not. Protect one of the two for a report,
     never both. Raises `TallyError` for a Tally that is protected: what is hidden cannot be added.
 
-    >>> import ketaoutcomes as ko
-    >>> months = ko.Study(ko.load_sample()).tally(at="month", criteria="phq9_response50", kind="current")
+    >>> months = study.tally(at="month", criteria="phq9_response50", kind="current")
     >>> sorted(set(quarterly(months).points["point"]))[:2]
     ['2025-Q3', '2025-Q4']
     """
@@ -286,6 +285,10 @@ class Funnel:
     ("", "95", "99.8"), detect_low, detect_high (true rates that such a site would show beyond 95 % with 80 %
     probability), limits, phi, tau, sites, reason. `curve`: criterion, n, low95, high95, low998, high998, for
     drawing. `left_out`: by criterion and point, how many people of no known site are in neither; NaN: hidden.
+
+    >>> found = study.funnel("phq9_response50")
+    >>> found.table["site"].tolist(), found.left_out
+    (['Harbour', 'Lakeside', 'Northgate'], {})
     """
 
     table: pd.DataFrame
@@ -296,7 +299,11 @@ class Funnel:
 
     @property
     def sentence(self) -> str:
-        """What the limits are, and how little a small site can show."""
+        """What the limits are, and how little a small site can show.
+
+        >>> print(study.funnel("phq9_response50").sentence.split("; ")[0])
+        phq9_response50, end: 3 of 3 have a rate
+        """
         said = []
         for (name, point), rows in self.table.groupby(["criterion", "point"], sort=False):
             one = rows.iloc[0]

@@ -426,8 +426,11 @@ def trajectory(tally: Tally, variable: str = "score") -> pd.DataFrame:
     """Mean score (or change from baseline) at each point, of those scored there, in points.
 
     Columns: the grouping, instrument, axis, point, n, mean, sd. Sums are of whole ticks, so they are exact
-    and have no order. `sd` is the sample standard deviation; NaN below two people.
+    and have no order. `sd` is the sample standard deviation; NaN below two people. Raises `WrongChoice`, a
+    `ValueError`, for a variable that is not counted.
     """
+    if variable not in ("score", "change"):
+        raise WrongChoice(f"variable must be one of score, change; got {variable!r}")
     plan = tally.header.settings
     by = [*tally.header.by, "instrument", "axis", "point"]
     variables = [variable, "baseline"] if variable == "score" else [variable]

@@ -59,6 +59,14 @@ class Durability:
     - `time_off`: after the course's last dose stopped speaking: n, returned, still_off, median_days (of those
       who returned), median_off (of all) and off_reason.
     - `rules`: relapse, title, scores, cite.
+
+    >>> found = study.durability("phq9_response50", relapse="lost")
+    >>> print(found.marks[["day", "at_risk", "no_relapse", "low", "high"]].round(2).to_string(index=False))
+     day  at_risk  no_relapse  low  high
+      28      346        0.97 0.94  0.98
+      56      247        0.84 0.80  0.88
+      84      155        0.75 0.69  0.79
+     182       44        0.43 0.35  0.51
     """
 
     curve: pd.DataFrame
@@ -84,6 +92,9 @@ class Durability:
 
         `group` picks the row of `marks` where there are several: criterion, relapse, and the grouping. Raises
         `ValueError` where it does not pick one.
+
+        >>> print(study.durability("phq9_response50").sentence(relapse="lost").split(" (")[0])
+        Of 467 who met phq9_response50, 84 % had no relapse 8 weeks later
         """
         rows = _only(self.marks, group)
         days = sorted(set(rows["day"]))
@@ -123,8 +134,6 @@ def durability(
         ValueError: an unknown rule or way to follow, or a day beyond the plan's curve.
 
     Example:
-        >>> import ketaoutcomes as ko
-        >>> study = ko.Study(ko.load_sample())
         >>> tally = study.tally(at="end", criteria="phq9_response50", tables=("durability",))
         >>> found = durability(tally, relapse=["lost", "lost_confirmed"])
         >>> found.marks.loc[found.marks["day"] == 56, ["relapse", "no_relapse"]].round(2).to_numpy().tolist()

@@ -79,8 +79,7 @@ def consort(flow: pd.DataFrame, rates: pd.DataFrame | None = None, *, instrument
     `flow` is a `study.flow()` table without grouping; `rates`, if given, one of `at="end"`, adds who was
     scored there. One row per step (reason blank) and per reason for leaving before it: step, reason, n.
 
-    >>> import ketaoutcomes as ko
-    >>> table = consort(ko.Study(ko.load_sample()).flow(), instrument="phq9")
+    >>> table = consort(study.flow(), instrument="phq9")
     >>> table[table["reason"] == ""][["step", "n"]].values.tolist()
     [['courses', 1257.0], ['eligible', 1052.0], ['due', 930.0]]
     """
@@ -127,8 +126,6 @@ def changes(points: pd.DataFrame, baselines: pd.DataFrame, criterion: Criterion)
     unscored), percent (change in percent of the baseline), unit (what the criterion looks at: percent or
     points) and threshold (the change from which on it is met; blank where it judges something else).
 
-    >>> import ketaoutcomes as ko
-    >>> study = ko.Study(ko.load_sample())
     >>> response = study.plan.definitions.criterion("phq9_response50")
     >>> table = changes(study.points(at="end", criteria=response.name), study.baselines, response)
     >>> len(table), int(table["change"].notna().sum()), float(table["threshold"].iloc[0])
@@ -163,8 +160,6 @@ def lines(points: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
     `points` is a `study.points()` table of one criterion, `baselines` is `study.baselines`. One row per
     course and scored point: patient, course, instrument, axis (`baseline` for the first), point and score.
 
-    >>> import ketaoutcomes as ko
-    >>> study = ko.Study(ko.load_sample())
     >>> table = lines(study.points(at="end", criteria="phq9_response50"), study.baselines)
     >>> table["point"].value_counts().to_dict()
     {'0': 716, 'end': 716}

@@ -86,6 +86,10 @@ class GoodTimeSummary:
     rules
         protocol, basis, levels, fraction, clock, unit, window_1, window_2, carry_induction,
         carry_maintenance, grace_days: what every number above stands on.
+
+    >>> found = study.good_time_summary()
+    >>> found.unjudged[["reason", "n", "of"]].head(1).to_numpy().tolist()
+    [['no_target', 55, 1052]]
     """
 
     partition: pd.DataFrame
@@ -105,6 +109,9 @@ class GoodTimeSummary:
         """Where mature courses without response stood on the last calendar day, and what became of them.
 
         Name a group by its columns, as `sentence(site="North")`; raises ValueError where that is not one.
+
+        >>> print(study.good_time_summary().sentence().split(", ")[0])
+        Of 366 mature courses with no response recorded by day 60
         """
         table = self.day60
         if set(group) != set(self.by):

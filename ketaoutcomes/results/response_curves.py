@@ -95,8 +95,7 @@ def curve(
         ValueError: another clock, another competing event, or a day beyond the plan's curve.
 
     Example:
-        >>> import ketaoutcomes as ko
-        >>> tally = ko.Study(ko.load_sample()).tally(
+        >>> tally = study.tally(
         ...     at="end", criteria="phq9_response50", tables=("curves",)
         ... )
         >>> curve(tally, days=[28])[["n", "method", "estimate"]].round(2).to_numpy().tolist()
@@ -140,8 +139,7 @@ def sentence(tally: Tally, *, level: float | None = None, **group: str) -> str:
     `group` picks the curve where there are several: criterion, and the grouping. Raises `ValueError` where it
     does not pick one.
 
-    >>> import ketaoutcomes as ko
-    >>> tally = ko.Study(ko.load_sample()).tally(at="end", criteria="phq9_response50", tables=("curves",))
+    >>> tally = study.tally(at="end", criteria="phq9_response50", tables=("curves",))
     >>> print(sentence(tally).split(";")[0])
     Of 1,052 who started, half had not met phq9_response50 by day 198, when 43 % had
     """

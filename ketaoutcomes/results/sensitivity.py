@@ -36,6 +36,7 @@ ANALYSES = ("nri", "observed", "locf", "missing_met", "missing_not_met", "impute
 BASELINE_DAYS = (7, 14, 28)  # days before the first dose within which a baseline is taken (house)
 IMPUTATIONS = 100  # at least as many as the percentage of missing scores: White 2011, Stat Med 30:377
 DIMENSIONS = ("analysis", "kind", "baseline_days", "criterion", "gate")
+SAME = 1e-12  # rates nearer to each other are one rate: counts differ by far more
 KEPT = "plan"  # the plan's own gate, where it is kept
 OTHER = "other"  # without the plan's gate; where it has none, the instrument's published one
 
@@ -313,7 +314,9 @@ def _finished(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     leads = frame["changes"] == 0
     first = frame.loc[leads].set_index(["_headline", "_place"])["rate"]
     own = pd.MultiIndex.from_frame(frame[["_headline", "_place"]])
-    frame["difference"] = frame["rate"] - first.reindex(own).to_numpy()
+    difference = frame["rate"] - first.reindex(own).to_numpy()
+    # The same rate by another sum, as after imputation, may differ in its last digit: that is no difference.
+    frame["difference"] = difference.mask(difference.abs() < SAME, 0.0)
     whole = dict.fromkeys(("due", "assessed", "n", "no_donor", "gate"), "Int64")
     return frame.astype({"gate": "float64"}).astype(whole)[[*by, *TABLES["sensitivity"].names]]
 
@@ -326,8 +329,7 @@ def sentences(table: pd.DataFrame, names: Mapping[str, str] | None = None) -> li
 
     `names` gives readers' words for criteria and points.
 
-    >>> import ketaoutcomes as ko
-    >>> table = ko.Study(ko.load_sample()).sensitivity("pcl5_reliable15")
+    >>> table = study.sensitivity("pcl5_reliable15")
     >>> text = sentences(table, {"end": "after induction"})[0]
     >>> print(text.partition(" by ")[0].replace("\\u202f", " "))
     pcl5_reliable15, after induction: 36 % of 488

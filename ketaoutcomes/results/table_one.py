@@ -90,6 +90,10 @@ class Table1:
     median, q1, q3 for numbers, in points or sessions. Shares are of those on record; who is not stands in
     rows with the level `missing`, of everyone in the group. `differences` has one row per variable and pair
     of groups: `smd`, the standardised difference, which does not depend on how many people there are.
+
+    >>> found = study.table1(by="site", variables="sex")
+    >>> found.differences[["variable", "smd"]].head(1).round(2).to_numpy().tolist()
+    [['sex', 0.15]]
     """
 
     table: pd.DataFrame
@@ -102,7 +106,11 @@ class Table1:
         return self.to_html()
 
     def wide(self) -> pd.DataFrame:
-        """Text by row and group, as printed, with the largest difference of any two groups."""
+        """Text by row and group, as printed, with the largest difference of any two groups.
+
+        >>> study.table1(by="site", variables="sex").wide()["largest SMD"].tolist()[1:4]
+        ['0.15', '', '0.06']
+        """
         groups = list(dict.fromkeys(self.table["group"]))
         keys = list(dict.fromkeys(zip(self.table["variable"], self.table["level"], strict=True)))
         cells = {
@@ -124,14 +132,22 @@ class Table1:
         return pd.DataFrame(rows)
 
     def to_markdown(self) -> str:
-        """The table in Markdown."""
+        """The table in Markdown.
+
+        >>> print(study.table1(variables="sex").to_markdown().splitlines()[2])
+        | Patients | 1,052 (100 %) |
+        """
         wide = self.wide()
         lines = [list(wide.columns), ["---"] + ["---:"] * (wide.shape[1] - 1), *wide.to_numpy().tolist()]
         escape = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;", "`": "\\`"})
         return "".join(f"| {' | '.join(str(cell).translate(escape) for cell in line)} |\n" for line in lines)
 
     def to_html(self) -> str:
-        """The table in HTML, its labels as text."""
+        """The table in HTML, its labels as text.
+
+        >>> study.table1(variables="sex").to_html()[:34]
+        '<table><thead><tr><th scope="col">'
+        """
         wide = self.wide()
         head = "".join(f'<th scope="col">{html.escape(str(name))}</th>' for name in wide.columns)
         body = "".join(
@@ -143,7 +159,11 @@ class Table1:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def to_latex(self) -> str:
-        """The table as a LaTeX `tabular`, its labels escaped."""
+        """The table as a LaTeX `tabular`, its labels escaped.
+
+        >>> print(study.table1(variables="sex").to_latex().splitlines()[4])
+        Patients & 1,052 (100 \\%) \\\\
+        """
         wide = self.wide()
         lines = [" & ".join(_latex(str(cell)) for cell in line) for line in [wide.columns, *wide.to_numpy()]]
         head, *body = (f"{line} \\\\" for line in lines)

@@ -33,6 +33,7 @@ def stacked(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def courses(p: Patients) -> pd.DataFrame:
+    """One row per course of these patients: columns as declared for `courses`; row-level, do not share."""
     c = p.courses
     by_patient = (
         p.setting.cohort.people["site"].to_numpy(dtype=object) if "site" in p.setting.cohort.people else None
@@ -70,6 +71,7 @@ def _points_of(ticks: Any, per_point: int) -> Any:
 
 
 def baselines(p: Patients, instrument: str) -> pd.DataFrame:
+    """One row per course, judged on one instrument: columns as declared for `baselines`; row-level."""
     base, c = p.baselines(instrument), p.courses
     reasons = (*REASONS, *(f"entry:{rule.column}" for rule in p.plan.population.entry))
     ticks = p.plan.definitions.instrument(instrument).ticks
@@ -117,6 +119,7 @@ def outcomes(p: Patients, instrument: str) -> pd.DataFrame:
 
 
 def points(p: Patients, axis: str, names: Sequence[str], kinds: tuple[str, ...]) -> pd.DataFrame:
+    """One row per headline course, criterion, kind and point: as declared for `points`; row-level."""
     parts: list[pd.DataFrame] = []
     if axis == "month" and p.setting.cohort.dates == "offsets":
         return empty("points")

@@ -65,6 +65,13 @@ class Simulated:
         One row per protocol, site (`all`: every site), criterion and point: the rate planted (`latent`, had
         everybody stayed and answered) and the rates to expect from the file (`nri`, `observed`), with the
         eligible courses `n` they are expected in.
+
+    >>> from ketaoutcomes import simulate
+    >>> planted = simulate.clinic(patients=20, seed=1).planted
+    >>> print(planted[["protocol", "criterion", "point", "n", "nri"]].head(2).round(2).to_string(index=False))
+    protocol       criterion  point  n  nri
+         iv6 phq9_response50      1 14 0.13
+         iv6 phq9_response50      2 14 0.22
     """
 
     sessions: pd.DataFrame
@@ -72,7 +79,13 @@ class Simulated:
     planted: pd.DataFrame
 
     def frames(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-        """Doses with what was recorded after them, scores (wide), people: as `Cohort.from_frames` takes."""
+        """Doses with what was recorded after them, scores (wide), people: as `Cohort.from_frames` takes.
+
+        >>> from ketaoutcomes import simulate
+        >>> doses, scores, people = simulate.clinic(patients=20, seed=1).frames()
+        >>> len(ko.Cohort.from_frames(doses, scores, people).patients)
+        20
+        """
         dosed = self.sessions["dose"].notna()
         doses = self.sessions.loc[dosed, ["patient", "date", "dose", "unit", "route", "site", *READINGS]]
         filled = self.sessions[[*PHQ9, *PCL5, "gad7"]].notna().any(axis=1)
@@ -81,13 +94,27 @@ class Simulated:
         return tuple(table.reset_index(drop=True) for table in (doses, scores, people))  # type: ignore[return-value]
 
     def to_csv(self) -> str:
-        """The sessions as CSV text: ISO dates, blank where nothing was recorded, lines ending in newline."""
+        """The sessions as CSV text: ISO dates, blank where nothing was recorded, lines ending in newline.
+
+        >>> from ketaoutcomes import simulate
+        >>> simulate.clinic(patients=20, seed=1).to_csv().splitlines()[1][:44]
+        'P0011,2025-05-03,Harbour,sublingual,30,mg,30'
+        """
         text = {name: _as_text(self.sessions[name]) for name in self.sessions.columns}
         lines = [",".join(text), *map(",".join, zip(*text.values(), strict=True))]
         return "\n".join(lines) + "\n"
 
     def write(self, path: Path) -> None:
-        """Write `to_csv()` to a file, the same bytes on every machine."""
+        """Write `to_csv()` to a file, the same bytes on every machine.
+
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from ketaoutcomes import simulate
+        >>> with TemporaryDirectory() as folder:
+        ...     simulate.clinic(patients=20, seed=1).write(Path(folder) / "sessions.csv")
+        ...     len(ko.read(Path(folder) / "sessions.csv").patients)
+        20
+        """
         path.write_bytes(self.to_csv().encode("ascii"))
 
 

@@ -19,6 +19,10 @@ class VisitArm:
     `onset[k - 1]` is the chance that a responder's scores first meet response after session k; `lag` the
     chances that remission follows 0, 1, 2 sessions later; `stop` the chance of leaving after a session,
     without and with response.
+
+    >>> from ketaoutcomes.simulate.planting import VISIT_ARMS
+    >>> [(arm.protocol, arm.share) for arm in VISIT_ARMS]
+    [('iv6', 0.48), ('im', 0.15), ('esketamine', 0.15)]
     """
 
     protocol: str
@@ -43,7 +47,12 @@ class VisitArm:
 
     @property
     def visits(self) -> int:
-        """Sessions of a full induction."""
+        """Sessions of a full induction.
+
+        >>> from ketaoutcomes.simulate.planting import VISIT_ARMS
+        >>> {arm.protocol: arm.visits for arm in VISIT_ARMS}
+        {'iv6': 6, 'im': 4, 'esketamine': 8}
+        """
         return len(self.gaps) + 1
 
 
@@ -54,6 +63,10 @@ class HomeArm:
     Half take a step every 3 days and reach nine tenths of their target on day 24, half every 4 days (day 32).
     A quarter of responders respond below that level and stop climbing; the others begin to respond only in a
     week that opens after the level is reached: the k-th such week with chance `onset[k]`.
+
+    >>> from ketaoutcomes.simulate.planting import ARMS
+    >>> [(arm.protocol, arm.share) for arm in ARMS if isinstance(arm, HomeArm)]
+    [('home', 0.22)]
     """
 
     protocol: str
@@ -114,7 +127,12 @@ ARMS: tuple[VisitArm | HomeArm, ...] = (IV, IM, ESKETAMINE, HOME)
 
 @dataclass(frozen=True)
 class Site:
-    """A site and how often a questionnaire that is due there is answered."""
+    """A site and how often a questionnaire that is due there is answered.
+
+    >>> from ketaoutcomes import simulate
+    >>> [(site.name, site.answered) for site in simulate.Habits().sites]
+    [('Harbour', 0.93), ('Lakeside', 0.88), ('Northgate', 0.76)]
+    """
 
     name: str
     answered: float
@@ -122,7 +140,14 @@ class Site:
 
 @dataclass(frozen=True)
 class Habits:
-    """What holds in every arm: people, forms, and how an effect fades."""
+    """What holds in every arm: people, forms, and how an effect fades.
+
+    >>> from ketaoutcomes import simulate
+    >>> habits = simulate.Habits(no_target=0.0)  # everyone has a target dose
+    >>> made = simulate.clinic(patients=30, seed=1, habits=habits)
+    >>> bool(made.sessions["target_dose"].notna().all())
+    True
+    """
 
     sites: tuple[Site, ...] = (Site("Harbour", 0.93), Site("Lakeside", 0.88), Site("Northgate", 0.76))
     # Of 100 people: no score at all, no usable baseline, baseline PHQ-9 below 10, the rest.

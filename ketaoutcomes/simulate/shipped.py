@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def sample_path() -> Path:
-    """Where the shipped sample is: in the installed package, or in the checkout it is run from."""
+    """Where the shipped sample is: in the installed package, or in the checkout it is run from.
+
+    >>> sample_path().name
+    'sessions.csv'
+    """
     package = Path(__file__).parents[1]
     places = (package / "sample" / "sessions.csv", package.parent / "data" / "sample" / "sessions.csv")
     for place in places:

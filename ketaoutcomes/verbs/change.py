@@ -58,8 +58,7 @@ class ChangeVerbs:
         `instruments` are those of the plan's primary criteria unless named. Columns as
         `change_results.change_table` has them; a threshold nobody has published is a reason, not a number.
 
-        >>> import ketaoutcomes as ko
-        >>> table = ko.Study(ko.load_sample()).change(instruments="phq9", analysis="observed")
+        >>> table = study.change(instruments="phq9", analysis="observed")
         >>> list(table["category"]), bool(table["people"].sum() == table["n"].iloc[0])
         (['recovered', 'improved', 'unchanged', 'deteriorated'], True)
         """
@@ -76,6 +75,17 @@ class ChangeVerbs:
         """From which severity band at baseline to which band at each point; the unscored are a band too.
 
         Columns as `change_results.bands_table` has them.
+
+        >>> table = study.bands(instruments="phq9")
+        >>> severe = table[table["band_from"] == "severe"]
+        >>> print(severe[["band_to", "people", "n", "rate"]].round(2).to_string(index=False))
+                  band_to  people   n  rate
+                  minimal      82 390  0.21
+                     mild      40 390  0.10
+                 moderate      41 390  0.11
+        moderately severe      85 390  0.22
+                   severe      51 390  0.13
+                 unscored      91 390  0.23
         """
         return change_results.bands_table(_counted(self, at, by, instruments, ("change",), {}))
 
@@ -94,8 +104,7 @@ class ChangeVerbs:
 
         Of people's first course eligible for both instruments. Columns as `change_results.joint_table`.
 
-        >>> import ketaoutcomes as ko
-        >>> table = ko.Study(ko.load_sample()).joint("phq9_response50", "pcl5_reliable15", analysis="nri")
+        >>> table = study.joint("phq9_response50", "pcl5_reliable15", analysis="nri")
         >>> list(table["met"])
         ['both', 'first_only', 'second_only', 'neither']
         """
@@ -117,6 +126,12 @@ class ChangeVerbs:
 
         `population` names the published standard deviation: dysfunctional (default), functional, or a pair
         (mean, standard deviation) with a source of your own. Columns as `change_results.effect_sizes`.
+
+        >>> table = study.effect_sizes(instruments="phq9").round(2)
+        >>> print(table[["standardizer", "n", "mean_change", "d", "low", "high"]].to_string(index=False))
+        standardizer   n  mean_change    d  low  high
+           published 716        -8.29 1.36 1.27  1.44
+            baseline 716        -8.29 2.27 2.12  2.41
         """
         options: dict[str, Choice] = {"population": population}
         counted = _counted(self, at, by, instruments, ("values", "change"), options)
@@ -135,6 +150,14 @@ class ChangeVerbs:
 
         Expected under no treatment effect. `population` and `retest` as `change_rules.settle_rules` has them,
         columns as `change_results.regression_table`.
+
+        >>> table = study.regression_to_mean(instruments="phq9")
+        >>> print(table[["stratum", "n", "mean_change", "expected"]].round(1).to_string(index=False))
+                  stratum   n  mean_change  expected
+                      all 716         -8.3      -0.2
+                 moderate 105         -5.5       0.7
+        moderately severe 312         -7.5       0.0
+                   severe 299        -10.1      -0.8
         """
         options: dict[str, Choice] = {"population": population, "retest": retest}
         counted = _counted(self, at, by, instruments, ("values", "change"), options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -11,28 +10,19 @@ import pandas as pd
 from ketaoutcomes.counts import curve_counts, durability_counts
 from ketaoutcomes.definitions.lasting import lasting
 from ketaoutcomes.results import durability, response_curves
+from ketaoutcomes.verbs.patients import PatientVerbs
 
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Tally
-    from ketaoutcomes.per_patient.patients import Patients, Setting
-    from ketaoutcomes.plan import Plan
 
 Names = str | Sequence[str] | None
 Days = Sequence[int] | None
 
 
-class CurveVerbs:
-    """What these verbs need of a study, and the verbs."""
+class CurveVerbs(PatientVerbs):
+    """What these verbs need of a study beside its tables, and the verbs."""
 
-    plan: Plan
     tally: Callable[..., Tally]
-    _setting: Setting
-    _criteria: Callable[[Names], tuple[str, ...]]
-
-    @cached_property
-    def _blocks(self) -> tuple[Patients, ...]:
-        """The whole cohort's blocks, kept: only the row-level tables need them all at once."""
-        return tuple(self._setting.blocks())
 
     def curve(
         self,
@@ -50,8 +40,7 @@ class CurveVerbs:
         treatment: the first lapse, or the end of the course. Raises `PlanError` where the last day on record
         is not known.
 
-        >>> import ketaoutcomes as ko
-        >>> table = ko.Study(ko.load_sample()).curve("phq9_remission_lt5", days=[14, 28])
+        >>> table = study.curve("phq9_remission_lt5", days=[14, 28])
         >>> table[["day", "n", "method"]].to_numpy().tolist()
         [[14, 1052, 'aalen_johansen'], [28, 1052, 'aalen_johansen']]
         """
@@ -67,12 +56,32 @@ class CurveVerbs:
         until: int | None = None,
         competing: str = "lapse",
     ) -> pd.DataFrame:
-        """The median and the restricted mean of each curve, or that they were not reached."""
+        """The median and the restricted mean of each curve, or that they were not reached.
+
+        One row per group and criterion, in days (or sessions); columns as
+        `response_curves.curve_summary` has them. `until` is the last day of the restricted mean, by
+        default the last that every group was followed to.
+
+        >>> one = study.curve_summary("phq9_response50").iloc[0]
+        >>> one["median_reason"], int(one["until"]), round(float(one["restricted_mean"]), 1)
+        ('not_reached', 199, 121.7)
+        """
         counted = self._onset_moves(criteria, by, clock)
         return response_curves.curve_summary(counted, clock=clock, competing=competing, until=until)
 
     def onset(self, criteria: Names = None, *, by: Names = None) -> pd.DataFrame:
-        """After which session people first responded: after the first or second, later, or not at all."""
+        """After which session people first responded: after the first or second, later, or not at all.
+
+        Of courses that are due, by protocol; columns as `response_curves.onset` has them.
+
+        >>> table = study.onset("phq9_response50").query("protocol == 'iv6'")
+        >>> print(table[["class", "after", "n", "of", "share"]].round(2).to_string(index=False))
+                 class      after   n  of  share
+                 early        1-2 114 461   0.25
+                 later 3 or later 102 461   0.22
+        none_completed            155 461   0.34
+          none_stopped             90 461   0.20
+        """
         early = lasting(tuple(self.plan.folders)).early_sessions
         return response_curves.onset(self._onset_moves(criteria, by, "session"), early=early)
 
@@ -81,6 +90,14 @@ class CurveVerbs:
 
         On every instrument of the criteria that has a rule; columns and a caution as
         `response_curves.sudden_gains` has them.
+
+        >>> table = study.sudden_gains("phq9_response50")
+        >>> print(table[["protocol", "judged", "gained", "share"]].round(2).to_string(index=False))
+          protocol  judged  gained  share
+        esketamine     120      24   0.20
+              home       0       0    NaN
+                im      78      19   0.24
+               iv6     346      81   0.23
         """
         curve_counts.check_end_known(self._setting)
         counted = self.tally(by=by, at="session", criteria=criteria, tables=("sudden_gains",))
@@ -94,6 +111,10 @@ class CurveVerbs:
         no score can be judged), outcome_day, and, whenever the response came: last_without, first_with (it
         came after the one and by the other, where it is dated), interval (their distance), session (doses
         given before it).
+
+        >>> table = study.onsets("phq9_response50")
+        >>> table.groupby("outcome").size().to_dict()
+        {'censored': 87, 'lapsed': 525, 'responded': 440}
         """
         curve_counts.check_end_known(self._setting)
         wanted = [self.plan.definitions.criterion(name) for name in self._criteria(criteria)]
@@ -121,8 +142,7 @@ class CurveVerbs:
         `relapse` names rules (default: all that fit the instrument; `rules` lists them with their sources).
         `follow` is last_score or as_of. Raises `PlanError` where the last day on record is not known.
 
-        >>> import ketaoutcomes as ko
-        >>> found = ko.Study(ko.load_sample()).durability("phq9_response50")
+        >>> found = study.durability("phq9_response50")
         >>> list(found.rules["relapse"])
         ['lost', 'lost_confirmed', 'phq9_10', 'phq9_10_confirmed']
         """
@@ -139,6 +159,10 @@ class CurveVerbs:
         Columns: patient, course, instrument, criterion, relapse (the rule), response_day, outcome (relapsed,
         unscored, never_scored, retreated or censored), outcome_day, last_without (the last score before the
         relapse showed), first_shown (the first that showed it), last_score, sustained (see `durability`).
+
+        >>> table = study.responses("phq9_response50")
+        >>> table.groupby("outcome").size().to_dict()
+        {'censored': 5, 'never_scored': 32, 'relapsed': 144, 'unscored': 286}
         """
         curve_counts.check_end_known(self._setting)
         rules = lasting(tuple(self.plan.folders))

@@ -61,8 +61,7 @@ class MeasureVerbs:
         One row per group, rate and period; columns as declared for `measures`, with one `excluded_<reason>`
         for each of the measure's exclusions. `not_judged` names what the records cannot tell.
 
-        >>> import ketaoutcomes as ko
-        >>> ko.Study(ko.load_sample()).measure("drr_e")["criterion"].tolist()
+        >>> study.measure("drr_e")["criterion"].tolist()
         ['drr_e_follow_up', 'drr_e_remission', 'drr_e_response']
         """
         counted = self.measure_tally(name, period=period, by=by, judge=judge)
@@ -74,6 +73,10 @@ class MeasureVerbs:
         """The state of everyone who entered a measure, for checking: row-level, do not share.
 
         One row per person, rate and period; columns as declared for `measure_states`.
+
+        >>> table = study.measure_states("drr_e")
+        >>> table[table["criterion"] == "drr_e_response"].groupby("state").size().to_dict()
+        {'met': 86, 'missing': 480, 'not_due': 453, 'not_met': 74}
         """
         asked = _asked(self, name, period, judge)
         found = [one for p in self._setting.blocks() for one in measures.table(p, asked)]
@@ -86,6 +89,10 @@ class MeasureVerbs:
         """Counts of a measure, from which its table is computed; those of other patients add to them.
 
         `ko.protect` makes of them what may be published, and `measure_results.measure` the table of either.
+
+        >>> counted = study.measure_tally("drr_e")
+        >>> counted.header.criteria
+        ('drr_e_follow_up', 'drr_e_remission', 'drr_e_response')
         """
         asked, grouping = _asked(self, name, period, judge), groupable(as_tuple(by or ()), _taken)
         names = [rate.criterion for rate in asked.measure.rates if rate.criterion]

@@ -26,7 +26,13 @@ _SIZE = (5.6, 3.4)  # inches of one chart among several
 
 
 class Plots:
-    """The figures of one study. `names` replaces words: `study.plot.names["iv6"] = "six infusions"`."""
+    """The figures of one study. `names` replaces words: `study.plot.names["iv6"] = "six infusions"`.
+
+    >>> study.plot.names["iv6"] = "six infusions"
+    >>> [text.get_text() for text in study.plot.retention().texts if "infusions" in text.get_text()]
+    ['six infusions']
+    >>> del study.plot.names["iv6"]
+    """
 
     def __init__(self, study: Any) -> None:
         self._study = study
@@ -45,8 +51,7 @@ class Plots:
     ) -> Axes | list[Axes]:  # fmt: skip
         """Rates with intervals at each point, a chart per group and instrument; arguments as `study.rates`.
 
-        >>> import ketaoutcomes as ko
-        >>> charts = ko.Study(ko.load_sample()).plot.rates(at="week")
+        >>> charts = study.plot.rates(at="week")
         >>> [ax.get_title(loc="left") for ax in charts]
         ['PHQ-9', 'PCL-5']
         """
@@ -60,8 +65,7 @@ class Plots:
     def retention(self, *, by: Names = None, ax: Axes | None = None) -> Axes:
         """The share of series that reached each session, a line per protocol; `study.retention`.
 
-        >>> import ketaoutcomes as ko
-        >>> len(ko.Study(ko.load_sample()).plot.retention().get_lines())
+        >>> len(study.plot.retention().get_lines())
         3
         """
         return figures.retention(self._study.retention(by=by), ax=ax, names=self._words)
@@ -74,6 +78,10 @@ class Plots:
 
         With `lines`, each course as a thin line too: row-level, do not share; only without `by`.
         Arguments otherwise as `study.trajectory`.
+
+        >>> ax = study.plot.trajectory(at="week", instrument="phq9")
+        >>> [int(text.get_text()) for text in ax.texts if text.get_text().isdigit()]  # how many were scored
+        [930, 847, 806, 494, 308, 267, 203]
         """
         if lines and by is not None:
             raise ValueError("lines=True draws the courses of a protocol or of all: leave out by=")
@@ -98,8 +106,7 @@ class Plots:
     ) -> Axes | list[Axes]:
         """The share in each severity band at each point, the unscored on top; `study.bands`.
 
-        >>> import ketaoutcomes as ko
-        >>> ax = ko.Study(ko.load_sample()).plot.bands(at="week", instruments="phq9")
+        >>> ax = study.plot.bands(at="week", instruments="phq9")
         >>> [tick.get_text() for tick in ax.get_xticklabels()]
         ['before', '1', '2', '4', '6', '8', '12']
         """
@@ -115,8 +122,7 @@ class Plots:
     ) -> Axes | list[Axes]:
         """Who moved from which severity band to which, as ribbons; `study.bands` of one point.
 
-        >>> import ketaoutcomes as ko
-        >>> ko.Study(ko.load_sample()).plot.band_flow().get_title(loc="left")
+        >>> study.plot.band_flow().get_title(loc="left")
         '930 people due'
         """
         table = self._study.bands(at=at, by=by, instruments=instruments)
@@ -127,7 +133,12 @@ class Plots:
         self, criteria: Names = None, *, clock: str = "first_dose", by: Names = None, days: Days = None,
         competing: str = "lapse", ax: Axes | None = None,
     ) -> Axes:  # fmt: skip
-        """The share of all who started that has responded, by day or session; `study.curve`."""
+        """The share of all who started that has responded, by day or session; `study.curve`.
+
+        >>> ax = study.plot.curve("phq9_response50", days=range(0, 183, 14))
+        >>> [text.get_text() for text in ax.texts[-2:]]
+        ['PHQ-9 halved (n = 1,052)', 'lapsed first']
+        """
         table = self._study.curve(criteria, clock=clock, by=by, days=days, competing=competing)
         return figures.curve(table, ax=ax, names=self._words)
 
@@ -135,7 +146,12 @@ class Plots:
         self, criteria: Names = None, *, relapse: Names = None, by: Names = None, days: Days = None,
         follow: str = "last_score", ax: Axes | None = None,
     ) -> Axes:  # fmt: skip
-        """The share of responses without a relapse, by day since the response; `study.durability`."""
+        """The share of responses without a relapse, by day since the response; `study.durability`.
+
+        >>> ax = study.plot.durability("phq9_response50", relapse="lost")
+        >>> [text.get_text() for text in ax.texts[:3]]
+        ['at risk', '467', '247']
+        """
         found = self._study.durability(criteria, relapse=relapse, by=by, days=days, follow=follow)
         return figures.durability(found.curve, ax=ax, names=self._words)
 
@@ -144,8 +160,7 @@ class Plots:
     def flow(self, instrument: str | None = None, *, ax: Axes | None = None) -> Axes:
         """From all courses to those scored at the end, with who left where and why; `study.flow`.
 
-        >>> import ketaoutcomes as ko
-        >>> print(ko.Study(ko.load_sample()).plot.flow("phq9").texts[0].get_text().replace("\\n", ": "))
+        >>> print(study.plot.flow("phq9").texts[0].get_text().replace("\\n", ": "))
         courses on record: 1,257
         """
         wanted = instrument or self._study.plan.definitions.criterion(self._primary).instrument
@@ -155,7 +170,11 @@ class Plots:
         return figures.flow(table, ax=ax, names={**REASONS, **self.names})
 
     def measured(self, *, by: Names = None, ax: Axes | None = None) -> Axes | list[Axes]:
-        """How many started, had a baseline, any score and an end score; `study.measured`."""
+        """How many started, had a baseline, any score and an end score; `study.measured`.
+
+        >>> [ax.get_title(loc="left") for ax in study.plot.measured()]
+        ['PCL-5', 'PHQ-9']
+        """
         table = self._study.measured(by=by)
         draw = lambda own, at: figures.measured(own, ax=at, names=self._words)  # noqa: E731  as the others'
         return self._each(table, _before(table, "step"), draw, (5.6, 2.4), ax)
@@ -163,8 +182,7 @@ class Plots:
     def completeness(self, *, at: str = "session", by: Names = None, ax: Axes | None = None) -> Axes:
         """How many of those due were scored, by instrument and point; from `study.rates`.
 
-        >>> import ketaoutcomes as ko
-        >>> ax = ko.Study(ko.load_sample()).plot.completeness(at="week")
+        >>> ax = study.plot.completeness(at="week")
         >>> [tick.get_text() for tick in ax.get_yticklabels()]
         ['PHQ-9', 'PCL-5']
         """
@@ -172,7 +190,12 @@ class Plots:
         return figures.completeness(table, ax=ax, names=self._words)
 
     def design(self, protocol: str | None = None, *, ax: Axes | None = None) -> Axes:
-        """When scores are looked for under the plan: its windows by day from the first dose."""
+        """When scores are looked for under the plan: its windows by day from the first dose.
+
+        >>> ax = study.plot.design("iv6")
+        >>> [tick.get_text() for tick in ax.get_yticklabels()]
+        ['baseline', 'after each session', 'end of induction', 'weeks']
+        """
         plan = self._study.plan
         wanted = protocol or next(iter(dict.fromkeys(plan.protocol.values())))
         return figures.design(figure_tables.design(plan, plan.definitions.protocols[wanted]), ax=ax)
@@ -182,7 +205,12 @@ class Plots:
     def sensitivity(
         self, criterion: str | None = None, *, at: str = "end", imputations: int = 100, ax: Axes | None = None
     ) -> Axes:
-        """A headline rate beside what it becomes by other definitions; `study.sensitivity`."""
+        """A headline rate beside what it becomes by other definitions; `study.sensitivity`.
+
+        >>> ax = study.plot.sensitivity("phq9_response50")
+        >>> [tick.get_text() for tick in ax.get_yticklabels()][:3]
+        ['as the plan has it', 'only those scored', 'last score carried forward']
+        """
         table = self._study.sensitivity(criterion or self._primary, at=at, imputations=imputations)
         return figures.forest(table, ax=ax, names=self._words)
 
@@ -190,7 +218,12 @@ class Plots:
         self, criterion: str | None = None, *, per: str = "month", analysis: str = "nri",
         baseline: tuple[str, str] | None = None, ax: Axes | None = None,
     ) -> Axes:  # fmt: skip
-        """A rate month by month with its control limits; `study.control_chart`."""
+        """A rate month by month with its control limits; `study.control_chart`.
+
+        >>> ax = study.plot.control("phq9_response50", per="quarter")
+        >>> ax.texts[0].get_text()
+        '5 periods: too few for limits'
+        """
         table = self._study.control_chart(
             criterion or self._primary, per=per, analysis=analysis, baseline=baseline
         )
@@ -199,34 +232,63 @@ class Plots:
     def funnel(
         self, criterion: str | None = None, *, by: str = "site", at: str = "end", ax: Axes | None = None
     ) -> Axes:
-        """Sites by size about one rate, with the limits chance alone would give; `study.funnel`."""
+        """Sites by size about one rate, with the limits chance alone would give; `study.funnel`.
+
+        >>> ax = study.plot.funnel("phq9_response50")
+        >>> [text.get_text() for text in ax.texts[-3:]]
+        ['Northgate, n = 238', 'Lakeside, n = 336', 'Harbour, n = 356']
+        """
         found = self._study.funnel(criterion or self._primary, by=by, at=at)
         return figures.funnel(found.table, found.curve, ax=ax, names=self.names)
 
     def benchmark(self, series: str, *, ax: Axes | None = None) -> Axes:
-        """One's own rates beside published ones by the same rule; `study.benchmark`."""
+        """One's own rates beside published ones by the same rule; `study.benchmark`.
+
+        >>> ax = study.plot.benchmark("mcinnes2022")
+        >>> [text.get_text() for text in ax.texts[2:4]]
+        ['54 % of n = 537, 6 % of charts', '51 % of n = 247, 41 % of charts']
+        """
         return figures.benchmark(self._study.benchmark(series).table, ax=ax, names=self._words)
 
     # Good time.
 
     def state_occupation(self, *, days: Days = None, ax: Axes | None = None) -> Axes:
-        """Where everyone who started stands, day by day; `study.state_occupation` and `all_started`."""
+        """Where everyone who started stands, day by day; `study.state_occupation` and `all_started`.
+
+        >>> ax = study.plot.state_occupation(days=range(0, 183, 14))
+        >>> [text.get_text() for text in ax.texts[:3]]
+        ['responded before the level', 'responded after it', 'responded, level not known']
+        """
         whole = self._study.all_started(days=days)
         table = self._study.state_occupation(days=days)
         return figures.state_occupation(table, all_started=whole, ax=ax, names=self.names)
 
     def from_reached(self, *, days: Days = None, ax: Axes | None = None) -> Axes:
-        """Response since the level was reached, among those who did so; `study.from_reached`."""
+        """Response since the level was reached, among those who did so; `study.from_reached`.
+
+        >>> ax = study.plot.from_reached(days=range(0, 183, 14))
+        >>> ax.get_title(loc="left")
+        'Among those who reached it unresponded (n = 800)'
+        """
         return figures.from_reached(self._study.from_reached(days=days), ax=ax, names=self.names)
 
     def partition(self, *, ax: Axes | None = None) -> Axes:
-        """The five groups of every course, mature and younger apart; `study.good_time_summary`."""
+        """The five groups of every course, mature and younger apart; `study.good_time_summary`.
+
+        >>> ax = study.plot.partition()
+        >>> [tick.get_text() for tick in ax.get_yticklabels()]
+        ['mature courses\\n716', 'younger courses\\n336']
+        """
         return figures.partition(self._study.good_time_summary().groups, ax=ax, names=self.names)
 
     def side_effects(
         self, measure: str = "dissociation", *, by: Names = None, ax: Axes | None = None
     ) -> Axes:
-        """The share in whom an event was seen at each session, of those on record; `study.safety`."""
+        """The share in whom an event was seen at each session, of those on record; `study.safety`.
+
+        >>> study.plot.side_effects("dissociation").get_title(loc="left")
+        'Dissociation by session, of those on record'
+        """
         return figures.side_effects(self._study.safety(by=by), measure, ax=ax, names=self._words)
 
     # Single courses: row-level, for notebooks only.
@@ -234,8 +296,7 @@ class Plots:
     def waterfall(self, criterion: str | None = None, *, ax: Axes | None = None) -> Axes:
         """Change to the end of induction, a bar per course: row-level, do not share.
 
-        >>> import ketaoutcomes as ko
-        >>> ax = ko.Study(ko.load_sample()).plot.waterfall("phq9_response50")
+        >>> ax = study.plot.waterfall("phq9_response50")
         >>> len(ax.patches)
         716
         """
@@ -245,14 +306,23 @@ class Plots:
         return figures.waterfall(table, ax=ax, names=self._words)
 
     def swimmer(self, *, patients: Names = None, most: int = 25, ax: Axes | None = None) -> Axes:
-        """A lane per course, the first `most` of them or those of `patients`: row-level, do not share."""
+        """A lane per course, the first `most` of them or those of `patients`: row-level, do not share.
+
+        >>> study.plot.swimmer(most=5).get_title(loc="left")
+        'Course by course (row-level: do not share)'
+        """
         chosen = self._study.good_time()
         if patients is not None:
             chosen = chosen[chosen["patient"].isin([patients] if isinstance(patients, str) else patients)]
         return figures.swimmer(self._study.history(), self._study.stretches(), chosen.head(most), ax=ax)
 
     def timeline(self, patient: str, *, course: int = 1, ax: Axes | None = None) -> Axes:
-        """Doses and scores of one course on one clock: row-level, do not share."""
+        """Doses and scores of one course on one clock: row-level, do not share.
+
+        >>> above, below = study.plot.timeline("P0002").child_axes
+        >>> above.get_lines()[0].get_ydata().tolist()  # the scores
+        [17.0, 2.0]
+        """
         table = self._study.good_time()
         one = table[(table["patient"] == patient) & (table["course"] == course)]
         return figures.dose_timeline(self._study.history(), self._study.stretches(), one, ax=ax)

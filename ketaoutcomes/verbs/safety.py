@@ -32,8 +32,7 @@ class SafetyVerbs:
         `course` count each person once (`protocol` blank unless grouped by it). What was not recorded is in
         no denominator and stands under `not_recorded`. Columns as `safety_results.safety` has them.
 
-        >>> import ketaoutcomes as ko
-        >>> table = ko.Study(ko.load_sample()).safety()
+        >>> table = study.safety()
         >>> first = table.query("protocol == 'iv6' and measure == 'dissociation' and point == '1'")
         >>> first[["of", "n", "not_recorded", "count"]].astype(int).values.tolist()
         [[530, 493, 37, 340]]

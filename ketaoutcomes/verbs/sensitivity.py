@@ -43,8 +43,7 @@ class SensitivityVerbs:
         several. `criteria` default to the first primary one of each instrument. `sensitivity.sentences` says
         the spread in words, `figures.forest` draws it. Exact counts: share them as such.
 
-        >>> import ketaoutcomes as ko
-        >>> table = ko.Study(ko.load_sample()).sensitivity("phq9_response50")
+        >>> table = study.sensitivity("phq9_response50")
         >>> table.loc[table["analysis"].isin(["nri", "observed"]), ["variant", "n"]].head(2).values.tolist()
         [['headline', 930], ['analysis = observed', 716]]
         """

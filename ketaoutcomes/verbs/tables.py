@@ -30,10 +30,12 @@ class Studied(Protocol):
     _setting: Setting
 
     @property
-    def as_of(self) -> str: ...
+    def as_of(self) -> str:
+        """The last day whose records count."""
 
     @property
-    def has_sites(self) -> bool: ...
+    def has_sites(self) -> bool:
+        """Whether the records name more than one site."""
 
     def flow(self) -> pd.DataFrame:
         """Everyone accounted for."""
@@ -69,8 +71,7 @@ class TableVerbs:
         from counts (`table1_tally`), which add. They cannot be protected yet: exact counts, share them as
         such. Raises `PlanError` for a column that is not there.
 
-        >>> import ketaoutcomes as ko
-        >>> ko.Study(ko.load_sample()).table1(variables="sex").table["level"].tolist()[1:3]
+        >>> study.table1(variables="sex").table["level"].tolist()[1:3]
         ['female', 'male']
         """
         return table_one.table1(self.table1_tally(by=by, variables=variables), self.plan)
@@ -85,8 +86,6 @@ class TableVerbs:
         missing, how the missing stood at their last score, and `smd`, how unlike the scored they are. Scores
         missing evenly are no proof that they are missing at random. Columns as `missingness.COLUMNS`.
 
-        >>> import ketaoutcomes as ko
-        >>> study = ko.Study(ko.load_sample())
         >>> table = study.missingness(by="phq9_baseline_band", criteria="phq9_response50")
         >>> table["level"].tolist()
         ['moderate', 'moderately severe', 'severe']
@@ -109,11 +108,11 @@ class TableVerbs:
     def checklist(self: Studied) -> pd.DataFrame:
         """What RECORD-PE asks a paper to report: what this study can say, and what is left to its authors.
 
-        One row per item of RECORD and RECORD-PE: item, about (in our words), filled, author. The checklist to
-        hand in with a paper is the published one (Langan 2018 BMJ 363:k3532).
+        One row per item of RECORD and RECORD-PE: item, about (in our words), filled, author, and compared: no
+        where an item's number and content were not compared with the publication. The checklist to hand in
+        with a paper is the published one (Langan 2018 BMJ 363:k3532).
 
-        >>> import ketaoutcomes as ko
-        >>> ko.Study(ko.load_sample()).checklist().set_index("item").loc["RECORD-PE 7.1.b", "filled"]
+        >>> study.checklist().set_index("item").loc["RECORD-PE 7.1.b", "filled"]
         'sessions.csv (14,549 rows).'
         """
         from ketaoutcomes.results.figure_tables import consort
@@ -124,7 +123,15 @@ class TableVerbs:
         return checklist(facts_of(self.cohort, self.plan, self.as_of, steps))
 
     def table1_tally(self: Studied, *, by: Names = None, variables: Names = None) -> Tally:
-        """The counts of a Table 1; those of other patients under the same plan add to them."""
+        """The counts of a Table 1; those of other patients under the same plan add to them.
+
+        >>> counted = study.table1_tally(by="site", variables="sex")
+        >>> print(counted.points[["point", "site", "n"]].head(3).to_string(index=False))
+        point      site   n
+                Harbour 253
+               Lakeside 207
+              Northgate 159
+        """
         grouping = as_tuple(by or ())
         named = as_tuple(variables) if variables else table_one.covariates(self.cohort.people, grouping)
         parts: dict[str, list[Part]] = {name: [] for name in KEYS}
