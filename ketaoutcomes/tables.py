@@ -146,7 +146,7 @@ TABLES: dict[str, Table] = {
             "problems", "finding",
             Column("file", "text", "which input"),
             Column("row", "integer", "row of that input, the header being row 1; 0 where the finding is about the file", nullable=True),
-            Column("column", "text", "which column; blank where the finding is about the row", nullable=True),
+            Column("column", "text", "which column, as the input calls it; an instrument whose items stand in several; blank where the finding is about the row", nullable=True),
             Column("rule", "text", "the rule's code; `ketaoutcomes explain CODE` says more"),
             Column("action", "text", "normalised, quarantined, refused, or asked: kept, and to be confirmed"),
         ),

@@ -324,3 +324,33 @@ def test_a_damaged_file_is_read_or_refused_and_its_rows_add_up(
         return
     flow = cohort.ledger[cohort.ledger["table"] == "input"].set_index("outcome")["n"]
     assert flow["read"] == flow.drop("read").sum()
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "column"),
+    [
+        ("case,when,amount,how,sum\na,0,0.5,iv,18\na,0,,,12\n", 'dose = "amount"\nphq9 = "sum"', "sum"),
+        (
+            "case,when,amount,how,form,points\na,0,0.5,iv,,\na,3,,,phq9,14\na,3,,,phq9,15\n",
+            '[[columns.doses]]\ndose = "amount"\nkeep = { how = ["iv"] }\n'
+            '[[columns.scores]]\ninstrument = "form"\nscore = "points"\nkeep = { form = ["phq9"] }',
+            "points",
+        ),
+    ],
+    ids=["wide", "long"],
+)
+def test_a_finding_names_the_column_as_its_file_does(
+    text: str, columns: str, column: str, tmp_path: Path
+) -> None:
+    """Whether text could not be read or records do not agree, the reader has to look it up in the file."""
+    ours = 'patient = "case"\nday = "when"\nroute = "how"\nunit = { value = "mg/kg" }\n'
+    found = ko.read(write(tmp_path, one=text), plan_of(ours + columns)).problems
+    assert found.loc[found["rule"] == "C08", "column"].tolist() == [column, column]
+
+
+def test_items_in_several_columns_are_named_by_their_instrument(tmp_path: Path) -> None:
+    items = ",".join(f"phq9_{item}" for item in range(1, 10))
+    low, high = ",".join("0" * 9), ",".join("3" * 9)
+    text = f"patient,day,dose,unit,route,{items}\na,0,0.5,mg/kg,iv,{low}\na,0,,,,{high}\n"
+    found = ko.read(write(tmp_path, one=text)).problems
+    assert found.loc[found["rule"] == "C08", "column"].tolist() == ["phq9", "phq9"]

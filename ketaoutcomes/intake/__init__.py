@@ -120,6 +120,7 @@ def _take_in(named: Mapping[str, Path], plan: Plan, allow_empty: bool) -> Intake
     cohort = assemble(
         frames["doses"], frames["scores"], people, events, monitoring,
         plan=run.plan, problems=run.found.problems(), ledger=run.found.ledger(), sources=tuple(run.sources),
+        headers={name: one.headers(plan.definitions.instruments) for name, one in run.layouts.items()},
     )  # fmt: skip
     return Intake(cohort, tuple(run.found.notes), {name: _column_use(run, name) for name in run.layouts})
 

@@ -10,7 +10,7 @@ import difflib
 import fnmatch
 import itertools
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,6 +89,17 @@ class Layout:
             used |= set(view.keep)
             used |= {given.position for given in view.fields.values() if given.position is not None}
         return used
+
+    def headers(self, instruments: Iterable[str]) -> dict[str, str]:
+        """What the file calls our columns, where it has one of each; a long file's totals are in one."""
+        found: dict[str, set[str]] = {}
+        for view in self.views:
+            named = {ours: given.name for ours, given in view.fields.items() if given.position is not None}
+            if "score" in named:
+                named = dict.fromkeys(instruments, named["score"]) | named
+            for ours, theirs in named.items():
+                found.setdefault(ours, set()).add(theirs)
+        return {ours: theirs.pop() for ours, theirs in found.items() if len(theirs) == 1}
 
 
 def lay_out(header: Header, file: str, plan: Plan, found: Findings) -> Layout:

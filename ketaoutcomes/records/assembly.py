@@ -59,8 +59,12 @@ class Scores:
 
 @dataclass
 class Findings:
-    """Everything found wrong or changed, and what became of each input row."""
+    """Everything found wrong or changed, and what became of each input row.
 
+    `headers` says for each file what it calls our columns: a finding names the column its reader can look up.
+    """
+
+    headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     parts: list[pd.DataFrame] = field(default_factory=list)
     ledger: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
@@ -75,9 +79,11 @@ class Findings:
             return
         source = frame["source_file"].to_numpy()[positions] if "source_file" in frame else name
         row = frame["source_row"].to_numpy()[positions] if "source_row" in frame else positions + 2
-        self.parts.append(
-            pd.DataFrame({"file": source, "row": row, "column": column, "rule": rule, "action": action})
-        )
+        table = pd.DataFrame({"file": source, "row": row, "column": column, "rule": rule, "action": action})
+        if column and self.headers:
+            theirs = {file: names.get(column, column) for file, names in self.headers.items()}
+            table["column"] = table["file"].map(theirs).fillna(column)
+        self.parts.append(table)
 
     def refuse(self, name: str, column: str, rule: str, message: str) -> None:
         """Record a finding that refuses the whole input."""

@@ -217,13 +217,15 @@ def assemble(
     problems: pd.DataFrame | None = None,
     ledger: pd.DataFrame | None = None,
     sources: tuple[Source, ...] = (),
+    headers: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Cohort:
     """Check typed frames and sort them into one cohort; the one door every source comes through.
 
-    `problems` and `ledger` are what a reader found while typing text; this adds its own findings.
-    Raises `InputRefused` with every refusing fault at once.
+    `problems` and `ledger` are what a reader found while typing text; this adds its own findings, under
+    the names that `headers` says a file has for our columns. Raises `InputRefused` with every refusing fault
+    at once.
     """
-    found = Findings(parts=[problems] if problems is not None else [])
+    found = Findings(headers or {}, [problems] if problems is not None else [])
     frames = {"doses": doses, "scores": scores}
     more = {"people": people, "events": events, "monitoring": monitoring}
     frames |= {name: frame for name, frame in more.items() if frame is not None}
