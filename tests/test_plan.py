@@ -455,6 +455,15 @@ def test_every_reference_is_cited_once_numbered_and_in_order(plan):
     first_mentions = [paragraph.index(f"[{number}]") for number in numbers]
     assert first_mentions == sorted(first_mentions)
     assert len(set(listed.split("\n"))) == len(listed.split("\n"))
+    assert "house" not in listed  # what nobody has published is said in the text, and is no reference
+
+
+def test_a_house_rule_is_told_where_it_is_used():
+    paragraph = Plan().methods().split("\n\nReferences\n")[0]
+    assert "every 4 to 6 weeks (house rule, after [1])" in paragraph
+    assert "induction at most 45 days; house rule)" in paragraph
+    assert "below 33 [8] (in part a house rule)" in paragraph
+    assert "convention of this software without a published source" in paragraph
 
 
 # --- the manual -------------------------------------------------------------------------------------------

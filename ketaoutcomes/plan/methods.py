@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ketaoutcomes.plan.model import Plan
 
 HOUSE = "house"
+HOUSE_RULE = " (house rule)"
 ESTIMAND = "ICH E9(R1) addendum on estimands and sensitivity analysis in clinical trials, 2019"
 INTERVALS = {
     "wilson": ("Wilson score", "Wilson 1927 J Am Stat Assoc 22:209-212"),
@@ -63,6 +64,23 @@ def listed(words: Iterable[str], joined: str = "and") -> str:
     return f" {joined} ".join([", ".join(several[:-1]), several[-1]]) if several[1:] else "".join(several)
 
 
+def published(source: str) -> str:
+    """What of a source can be looked up: without the words for what this software chose itself.
+
+    A references list holds publications; that something is a house rule is said in the text.
+
+    >>> published("cut: Blevins 2015 J Trauma Stress 28:489; its use as an outcome: house")
+    'cut: Blevins 2015 J Trauma Stress 28:489'
+    >>> published("house (twice a week: Anand 2023, 10.1056/NEJMoa2302399)"), published("house: as PHQ-9")
+    ('twice a week: Anand 2023, 10.1056/NEJMoa2302399', '')
+    """
+    if source.startswith(HOUSE) and not re.search(r"\b(18|19|20)\d\d\b", source):
+        return ""
+    rest = re.sub(r"[^;()]*\bhouse\b[^;()]*", "", source).replace("()", "")
+    rest = re.sub(r";(?=\))", "", rest).strip("; ")
+    return rest[1:-1] if rest.startswith("(") and rest.endswith(")") else rest
+
+
 class _Writer:
     """Writes the sentences in order, numbering each source where it is first cited."""
 
@@ -77,12 +95,20 @@ class _Writer:
 
     def cite(self, source: str) -> str:
         """The mark of a source; a number that someone merely chose is called a house rule."""
-        self.has_house_rules = self.has_house_rules or re.search(r"\bhouse\b", source) is not None
-        if source == HOUSE:
-            return " (house rule)"
-        if source not in self.references:
-            self.references.append(source)
-        return f" [{self.references.index(source) + 1}]"
+        is_house, printed = re.search(r"\bhouse\b", source) is not None, published(source)
+        self.has_house_rules = self.has_house_rules or is_house
+        if not printed:
+            return HOUSE_RULE
+        if printed not in self.references:
+            self.references.append(printed)
+        number = f"[{self.references.index(printed) + 1}]"
+        if not is_house:
+            return f" {number}"
+        return (
+            f" (house rule, after {number})"
+            if source.startswith(HOUSE)
+            else f" {number} (in part a house rule)"
+        )
 
     def courses(self) -> Iterable[str]:
         plan = self.plan
@@ -122,7 +148,7 @@ class _Writer:
             facts.append(f"induction at most {protocol.induction_limit} days")
         source = protocol.cites.get("schedule", HOUSE)
         mark = self.cite(source)
-        if source == HOUSE:
+        if mark == HOUSE_RULE:
             mark, facts = "", [*facts, "house rule"]
         return f"{name} ({'; '.join([protocol.title + mark, *facts])})"
 

@@ -221,7 +221,7 @@ class Plan:
         >>> print(text.split(". ")[0])
         A course was a run of dosing days with no gap longer than its protocol's course gap
         >>> print(text.splitlines()[-1])
-        11. Wilson 1927 J Am Stat Assoc 22:209-212
+        10. Wilson 1927 J Am Stat Assoc 22:209-212
         """
         from ketaoutcomes.plan.methods import methods
 
