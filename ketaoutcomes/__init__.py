@@ -21,6 +21,7 @@ _HOME = {
     "protect": "disclosure",
     "read": "intake",
     "read_plan": "plan",
+    "show": "shown",
     "suggest_plan": "intake.suggest",
     "tally": "study",
 }

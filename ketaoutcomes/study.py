@@ -21,10 +21,11 @@ from ketaoutcomes.counts.counting import Request, count, row_flow
 from ketaoutcomes.counts.tallies import KEYS, Header, Part, Tally, make
 from ketaoutcomes.definitions import DefinitionError
 from ketaoutcomes.definitions.change_rules import Choice, as_text, settle_rules
+from ketaoutcomes.notices import notice, silent
 from ketaoutcomes.per_patient.adequacy import basis_of
 from ketaoutcomes.per_patient.derived import entry_rules
 from ketaoutcomes.per_patient.outcomes import KINDS
-from ketaoutcomes.per_patient.patients import Patients, Setting, groupable, settle
+from ketaoutcomes.per_patient.patients import Patients, Setting, groupable, settle, warn_of_ends
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.plan.sections import ORDINALS
 from ketaoutcomes.records.cohort import Cohort
@@ -82,6 +83,7 @@ class Study(
         self._setting: Setting = settle(
             cohort, self.plan, None if as_of is None else str(as_of).partition(" ")[0]
         )
+        warn_of_ends(self._setting)
 
     @property
     def as_of(self) -> str:
@@ -93,7 +95,8 @@ class Study(
         return self._setting.as_of
 
     def __repr__(self) -> str:
-        return f"Study(as of {self.as_of}; {self.cohort!r}; {self.plan!r})"
+        people, doses = len(self.cohort.patients), len(self.cohort.dose_records.patient)
+        return f"Study(as of {self.as_of}; {people:,} patients, {doses:,} doses; plan {self.plan.hash[:12]})"
 
     def _repr_html_(self) -> str:
         own = [("cohort", repr(self.cohort)), ("as of", self.as_of), ("plan", repr(self.plan))]
@@ -162,7 +165,7 @@ class Study(
         request = Request(grouping, axes, names, self._kinds(kind), tuple(tables), rules)
         basis = basis_of(self.cohort, self.plan) if "good_time" in tables else ""
         parts: dict[str, list[Part]] = {name: [] for name in KEYS}
-        for p in self._setting.blocks() if "_blocks" not in self.__dict__ else self._blocks:
+        for p in self._each(keep=False):
             for counts in _counts(p, request, basis):
                 for name, found in counts.items():
                     parts[name] += found
@@ -235,9 +238,9 @@ class Study(
         second      nri   21  46  0.46
         second observed   21  34  0.62
         """
-        day, parts = None if self.cohort.dates == "offsets" else self.as_of, []
+        parts = []
         for ordinal in ORDINALS[:most]:
-            own = Study(self.cohort, day, plan=self.plan.replace(population={"courses": ordinal}))
+            own = self._by_plan(self.plan.replace(population={"courses": ordinal}))
             parts.append(own.rates(at=at, by=by, criteria=criteria).assign(course=ordinal))
         table = pd.concat(parts, ignore_index=True)
         return table[["course", *(name for name in table.columns if name != "course")]]
@@ -381,7 +384,11 @@ class Study(
         if names is None:
             wanted: Iterable[str] = self.plan.criteria.primary
         else:
-            wanted = [c.name for name in as_tuple(names) for c in self._named(name)]
+            asked = [c for name in as_tuple(names) for c in self._named(name)]
+            for name in dict.fromkeys(c.instrument for c in asked):
+                if name not in self.cohort.score_records:
+                    notice("W03", f"no score of {name} was read, so its criteria have no rates")
+            wanted = [c.name for c in asked]
         return tuple(dict.fromkeys(wanted))
 
     def _named(self, name: str) -> list[Any]:
@@ -394,7 +401,8 @@ class Study(
     def _by_plan(self, plan: Plan, cohort: Cohort | None = None) -> Study:
         """These records (or some of them), to the same day, judged by another plan."""
         day = None if self.cohort.dates == "offsets" else self.as_of
-        return Study(self.cohort if cohort is None else cohort, day, plan=plan)
+        with silent():
+            return Study(self.cohort if cohort is None else cohort, day, plan=plan)
 
     def _plan_with(self, names: Sequence[str]) -> Plan:
         """The plan, also naming criteria asked for beyond it, so that a Tally's header defines them all."""
@@ -420,7 +428,8 @@ def tally(
     >>> counted.header.as_of, counted.header.axes, counted.header.by
     ('2026-10-31', ('end',), ())
     """
-    return Study(cohort, as_of, plan=plan).tally(by=by, at=at)
+    with silent():  # a part may end early
+        return Study(cohort, as_of, plan=plan).tally(by=by, at=at)
 
 
 def _counts(p: Patients, request: Request, basis: str) -> Iterator[Mapping[str, Sequence[Part]]]:

@@ -14,6 +14,8 @@ PACKAGE = Path(ketaoutcomes.__file__).parent
 # Each room may import rooms to its left, never to its right.
 ORDER = [
     "shown",
+    "notices",
+    "progress",
     "tables",
     "definitions",
     "plan",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def test_a_notebook_runs_from_top_to_bottom(
 ) -> None:
     mpl.use("agg")
     monkeypatch.chdir(tmp_path)
+    warnings.simplefilter("error")
     names: dict[str, Any] = {}
     for cell in cells_of(path):
         if cell["cell_type"] == "code":

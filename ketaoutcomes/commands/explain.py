@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ketaoutcomes.definitions.lasting import lasting
 from ketaoutcomes.intake.rules import Rule, rules
+from ketaoutcomes.notices import pages
 
 if TYPE_CHECKING:
     from ketaoutcomes.definitions import Criterion, Definitions, Instrument, Protocol, Series
@@ -25,7 +26,7 @@ def explanation(code: str, definitions: Definitions) -> str | None:
     >>> print(explanation("c02", load()).splitlines()[0])
     C02: The patient's code is blank
     """
-    known = rules()
+    known = {**rules(), **{code: Rule(code, **page) for code, page in pages().items()}}
     if code.upper() in known:
         return _rule(known[code.upper()])
     name = code.casefold()
@@ -72,7 +73,7 @@ def _instrument(instrument: Instrument) -> str:
     if instrument.max_missing:
         blank = f"up to {instrument.max_missing} blank items are replaced by the mean of those answered"
     else:
-        blank = "a form with a blank item has no total"
+        blank = "a form with a blank item has no total" if instrument.items else "read as totals"
     lines.append(f"  {blank}")
     if instrument.gate is not None:
         lines.append(f"  judged from a baseline of {instrument.gate}")

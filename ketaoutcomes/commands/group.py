@@ -10,18 +10,20 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from ketaoutcomes import __version__
+from ketaoutcomes.notices import Notice
+from ketaoutcomes.progress import quiet
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ketaoutcomes.intake import Intake
     from ketaoutcomes.plan import Plan
-    from ketaoutcomes.records.cohort import InputRefused
+    from ketaoutcomes.records.cohort import Cohort, InputRefused
 
 DONE, BUG, USAGE, REFUSED, TOO_MUCH_SET_ASIDE, DISCLOSURE, CANNOT_WRITE, INTERRUPTED = (
     0,
@@ -63,9 +65,12 @@ def run(arguments: Sequence[str]) -> int:
     before, as_json = os.umask(0o077), "--json" in arguments
     try:
         with warnings.catch_warnings():
-            # A warning of a library may quote the data it is about.
+            # A warning of a library may quote the data it is about; ours never does.
             warnings.simplefilter("ignore")
-            return _ended(group.main(list(arguments), prog_name="ketaoutcomes", standalone_mode=False))
+            warnings.simplefilter("once", Notice)
+            warnings.showwarning = _show_notice
+            with quiet(as_json or bool({"-q", "--quiet"} & set(arguments))):
+                return _ended(group.main(list(arguments), prog_name="ketaoutcomes", standalone_mode=False))
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
@@ -83,6 +88,18 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(error, as_json)
     finally:
         os.umask(before)
+
+
+def _show_notice(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning of ours as one line on standard error."""
+    click.echo(f"warning: {message}", err=True)
 
 
 def _ended(code: object) -> int:
@@ -210,7 +227,8 @@ def init(inputs: tuple[str, ...], more: tuple[str, ...], out: str, force: bool, 
 def check(inputs: tuple[str, ...], plan_path: str | None, as_json: bool, quiet: bool) -> int:
     """Say what reading the INPUT files would do: rows by outcome, problems by rule, columns used.
 
-    Writes nothing. Ends with 3 where the input is refused, with 4 where too many rows would be set aside.
+    Writes nothing. Ends with 3 where the input is refused, with 2 where the plan does not fit what was read,
+    with 4 where too many rows would be set aside.
     """
     from ketaoutcomes.intake import THRESHOLD, quarantined_share, take_in
     from ketaoutcomes.records.cohort import InputRefused
@@ -226,12 +244,28 @@ def check(inputs: tuple[str, ...], plan_path: str | None, as_json: bool, quiet: 
             click.echo(f"refused:\n{refused}", err=True)
         return REFUSED
     share = quarantined_share(intake.cohort)
-    code = TOO_MUCH_SET_ASIDE if share > THRESHOLD else DONE
+    unfit = _unfit(intake.cohort)
+    code = USAGE if unfit else TOO_MUCH_SET_ASIDE if share > THRESHOLD else DONE
     if as_json:
-        click.echo(json.dumps(_findings(intake, share), indent=1, ensure_ascii=True))
+        findings = {**_findings(intake, share), "report_refused": unfit}
+        click.echo(json.dumps(findings, indent=1, ensure_ascii=True))
     elif not quiet or code:
         click.echo(_in_words(intake, share))
+        if unfit:
+            click.echo("\n".join(["", "Read, but a report would be refused:", *unfit]))
     return code
+
+
+def _unfit(cohort: Cohort) -> list[str]:
+    """Why the plan does not fit what was read, for which a report would be refused; empty where it does."""
+    from ketaoutcomes.plan import PlanError
+    from ketaoutcomes.study import Study
+
+    try:
+        Study(cohort).flow()  # finds every course, so that each has a protocol or says why not
+    except PlanError as error:
+        return list(error.lines)
+    return []
 
 
 def _refusal(refused: InputRefused) -> dict[str, Any]:

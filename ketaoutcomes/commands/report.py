@@ -92,6 +92,7 @@ def report(
     All five are written or none; the same input gives the same bytes.
     """
     import ketaoutcomes as ko
+    from ketaoutcomes.intake import take_in
     from ketaoutcomes.report.folder import hold, refuse
     from ketaoutcomes.report.meta import untested, versions
 
@@ -103,7 +104,7 @@ def report(
         if dry_run:
             refuse(out, where.files, force=force)
         progress(f"reading {', '.join(inputs)} ...", quiet or as_json)
-        study = ko.Study(ko.read(list(inputs), plan, keep_going=keep_going), as_of=day)
+        study = ko.Study(take_in(list(inputs), plan, keep_going=keep_going).cohort, as_of=day)
         progress(f"as of {study.as_of}; counting ...", quiet or as_json)
         state = _rehearsed(study, where) if dry_run else _written(study, where)
     if as_json:

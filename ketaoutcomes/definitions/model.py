@@ -371,8 +371,34 @@ class Definitions:
         bare = tuple(c for c in self.criteria.values() if c.short == name)
         if bare:
             return bare
-        known = [*self.criteria, *dict.fromkeys(c.short for c in self.criteria.values())]
-        raise DefinitionError(f"unknown criterion '{name}'{suggestion(name, known)}")
+        raise DefinitionError(f"unknown criterion '{name}'{self.meant(name)}")
+
+    def meant(self, name: str, *, full: bool = False) -> str:
+        """The end of a message about a criterion that is none: what was probably meant.
+
+        With `full`, only full names are offered, for places where a bare one is not enough.
+
+        >>> from ketaoutcomes.definitions import load
+        >>> load().meant("phq9_respons50"), load().meant("respons50")
+        ("; did you mean 'phq9_response50'?", "; did you mean 'response50'?")
+        >>> load().meant("pcl5")
+        "; that is an instrument: write one of its criteria, such as 'pcl5_reliable15' or 'pcl5_reliable18'"
+        >>> load().meant("response")
+        "; did you mean 'response50' or 'response30' or 'response_orig' or 'response35'?"
+        """
+        of = [c.name for c in self.criteria.values() if c.instrument == name]
+        if of:
+            few = " or ".join(f"'{one}'" for one in of[:2])
+            return f"; that is an instrument: write one of its criteria, such as {few}"
+        word, bare = name.casefold(), [c.short for c in self.criteria.values()]
+        known = [*self.criteria] if full else [*self.criteria, *dict.fromkeys(bare)]
+        begun = [c.name for c in self.criteria.values() if c.short.startswith(word)] if full else []
+        begun += [one for one in known if one.startswith(word)]
+        near = begun[:4] if word and begun else difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+        if near:
+            more = f" or {len(begun) - 4} more" if len(begun) > 4 else ""
+            return f"; did you mean {' or '.join(repr(one) for one in near)}{more}?"
+        return "; plan.explain('phq9') lists the criteria of an instrument"
 
     def of_family(self, instrument: str, family: str) -> Criterion | None:
         """The criterion that stands for a family (see FAMILIES) on an instrument; None: none is published.

@@ -20,6 +20,7 @@ from ketaoutcomes.intake.rows import Rows, kept_rows
 from ketaoutcomes.intake.sources import SourceFile, names_of, open_files
 from ketaoutcomes.intake.texts import cleaned
 from ketaoutcomes.intake.views import read_view
+from ketaoutcomes.notices import notice
 from ketaoutcomes.plan import Plan
 from ketaoutcomes.plan.columns import NAMES
 from ketaoutcomes.records.cohort import Cohort, InputRefused, Source, assemble
@@ -55,7 +56,11 @@ def read(
     >>> read(folder / "two.csv").scores[["patient", "score"]].values.tolist()
     [['007', 18.0], ['7', 9.0]]
     """
-    return take_in(paths, plan, allow_empty=allow_empty, keep_going=keep_going).cohort
+    cohort = take_in(paths, plan, allow_empty=allow_empty, keep_going=keep_going).cohort
+    share = quarantined_share(cohort)
+    if share > THRESHOLD:
+        notice("W04", f"{share:.1%} of the rows have something set aside: more than {THRESHOLD:.0%}")
+    return cohort
 
 
 @dataclass

@@ -12,6 +12,7 @@ import numpy as np
 from ketaoutcomes.intake.findings import Findings, Stop
 from ketaoutcomes.intake.header import Header, check_header, delimiter_of
 from ketaoutcomes.intake.records import Block, Coded, OpenQuote, TooLong, blocks, row_hashes
+from ketaoutcomes.progress import told
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,16 +72,16 @@ def read_grid(
     sample, complete = _sample(text)
     if b"\n" not in sample and b"\r" in sample:
         sample, text = sample.translate(_RETURNS), (chunk.translate(_RETURNS) for chunk in text)
-    # Nobody typed a transport file's text: nothing stands above its header, and commas separate it.
-    sample, skipped = _skip(sample, 0 if source.transport else columns.skip_rows)
+    # A program wrote a typed file's text: commas separate it, and only in a sheet may lines stand above.
+    sample, skipped = _skip(sample, 0 if source.typed in ("sas", "parquet") else columns.skip_rows)
     if not sample.strip():
         raise Stop("A06", "the file is empty")
     if b"\0" in sample[:200] and sample[:200].count(b"\0") > 20:
         raise Stop("A02", 'looks like UTF-16 without a mark; write under [columns]: encoding = "utf-16-le"')
-    declared = "," if source.transport else columns.delimiter
+    declared = "," if source.typed else columns.delimiter
     delimiter = delimiter_of(sample[:SAMPLE], complete, declared, source.tabs)
-    if source.found_encoding != "utf-8":
-        found.normalised(source.name, "", "A02")
+    for rule in ("A02",) if source.found_encoding != "utf-8" else tuple(source.told):
+        found.normalised(source.name, "", rule)
     scanned = blocks(chain([sample], text), ord(delimiter), skipped + 1)
     try:
         return _gather(source, columns, scanned, choose, found)
@@ -124,7 +125,7 @@ def _gather(
     wanted = sorted(set(choose(header)))
     gathering = _Gathering(wanted, {position: Coded() for position in wanted})
     header_print = row_hashes(first)[top]
-    for block in chain([first], scanned):
+    for block in told(chain([first], scanned), lambda _: f"reading {source.name}: {gathering.read:,} rows"):
         _take(block, header, header_print, gathering, source.name, found)
     _check_widths(gathering, len(header.raw))
     found.count(source.name, "input", "read", "", gathering.read)

@@ -8,7 +8,6 @@ extra.
 from __future__ import annotations
 
 import codecs
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.intake.findings import Stop
+from ketaoutcomes.intake.written import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,19 +83,5 @@ def _check_whole(data: bytes, rows: int, width: int) -> None:
 def _as_texts(column: pd.Series[Any], decimal: str) -> NDArray[np.object_]:
     """Every cell as text, blank where missing."""
     codes, values = pd.factorize(column)
-    texts = np.array([*(_as_text(value, decimal) for value in values), ""], dtype=object)
+    texts = np.array([*(as_text(value, decimal) for value in values), ""], dtype=object)
     return texts[codes]
-
-
-def _as_text(value: Any, decimal: str) -> str:
-    """One value as a person would write it.
-
-    >>> import datetime
-    >>> [_as_text(value, ",") for value in ("7", 54.0, 0.5, 1e-07, datetime.date(2014, 1, 2))]
-    ['7', '54', '0,5', '0,0000001', '2014-01-02']
-    """
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, float):
-        return str(value.isoformat())
-    return format(Decimal(repr(float(value))).normalize(), "f").replace(".", decimal)

@@ -18,7 +18,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
-from ketaoutcomes.intake import sas
+from ketaoutcomes.intake import parquet, sas, sheets
 from ketaoutcomes.intake.findings import Stop
 
 CHUNK = 4 * 2**20
@@ -30,10 +30,8 @@ TABS = (".tsv", ".tab")
 _REFUSED_SUFFIXES = {
     ".pkl": "a pickle can run code and is never read; export the table as CSV",
     ".pickle": "a pickle can run code and is never read; export the table as CSV",
-    ".xlsx": "Excel workbooks are not read; save the sheet as CSV UTF-8",
-    ".xlsm": "Excel workbooks are not read; save the sheet as CSV UTF-8",
-    ".xls": "Excel workbooks are not read; save the sheet as CSV UTF-8",
-    ".parquet": "Parquet is not read from the command line; use pandas.read_parquet and Cohort.from_frames",
+    ".xlsm": "a workbook with macros is not read; save the sheet as .xlsx or as CSV UTF-8",
+    ".xls": "this old kind of workbook is not read; save the sheet as .xlsx or as CSV UTF-8",
     ".rds": "R data files are not read; write the table with write.csv",
     ".rda": "R data files are not read; write the table with write.csv",
     ".rdata": "R data files are not read; write the table with write.csv",
@@ -41,7 +39,6 @@ _REFUSED_SUFFIXES = {
     ".json": "JSON is not read; export the table as CSV",
 }
 _MAGIC = {
-    b"PAR1": ".parquet",
     b"\xd0\xcf\x11\xe0": ".xls",
     b"\x80\x03": ".pkl",
     b"\x80\x04": ".pkl",
@@ -72,12 +69,14 @@ def names_of(paths: list[Path]) -> list[str]:
 class SourceFile:
     """One input file; `blocks()` gives its text as UTF-8, and after that `sha256` is known.
 
-    `transport`: the file is a SAS transport file, and its text a CSV that was made of it on the way.
+    `typed`: the file is no text but a SAS transport file, a workbook or a Parquet file, and its text a CSV
+    that was made of it on the way. `told` has the rules of what should be known about it.
     """
 
     def __init__(self, path: Path, name: str, encoding: str | None, decimal: str | None = None) -> None:
         self.path, self.name, self.encoding, self.decimal = path, name, encoding, decimal or "."
-        self.transport = False
+        self.typed = ""
+        self.told: list[str] = []
         self.sha256 = ""
         self.tabs = False
         self.found_encoding = "utf-8"
@@ -87,13 +86,17 @@ class SourceFile:
         before = self._look()
         try:
             with self.path.open("rb") as handle:
-                self.transport = handle.read(len(sas.BEGINS)) == sas.BEGINS
+                begins = handle.read(len(sas.BEGINS))
                 handle.seek(0)
-                if self.transport:
+                self.typed = _kind_of(begins, self.path.suffix.lower())
+                if self.typed:
                     self.sha256 = _digest(handle)
-                    yield from sas.transport_as_csv(self.path, self.encoding, self.decimal)
+                    yield from self._written()
                 elif self.path.suffix.lower() == ".xpt":
                     raise Stop("A18", "is called .xpt and is no SAS transport file; export the table as CSV")
+                elif self.path.suffix.lower() in (".xlsx", ".parquet"):
+                    kind = "workbook" if self.path.suffix.lower() == ".xlsx" else "Parquet file"
+                    raise Stop("A18", f"is no {kind}, though it is called one; export the table again")
                 else:
                     yield from self._text(self._raw(handle, before.st_size))
             if _mark(self.path.stat()) != _mark(before):
@@ -102,6 +105,18 @@ class SourceFile:
                 )
         except _BROKEN as error:
             raise Stop("A14", f"the file cannot be read ({type(error).__name__})") from None
+
+    def _written(self) -> Iterator[bytes]:
+        """The text of a file that is none, as a CSV."""
+        if self.typed == "sas":
+            return sas.transport_as_csv(self.path, self.encoding, self.decimal)
+        if self.typed == "parquet":
+            return parquet.parquet_as_csv(self.path, self.decimal)
+        with zipfile.ZipFile(self.path) as archive:
+            for member in archive.infolist():
+                if member.file_size > LARGEST_INFLATED or _bomb(member.file_size, member.compress_size):
+                    raise Stop("A15", _too_much())
+        return sheets.sheet_as_csv(self.path, self.decimal, self.told)
 
     def _look(self) -> os.stat_result:
         try:
@@ -202,6 +217,15 @@ def _mark(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
+def _kind_of(begins: bytes, suffix: str) -> str:
+    """Which kind of typed file this is by its first bytes: sas, parquet, workbook, or "" for text."""
+    if begins == sas.BEGINS:
+        return "sas"
+    if begins.startswith(parquet.BEGINS):
+        return "parquet"
+    return "workbook" if suffix == ".xlsx" and begins.startswith(b"PK") else ""
+
+
 def _refuse_kind(suffix: str) -> None:
     if suffix in _REFUSED_SUFFIXES:
         raise Stop("A18", _REFUSED_SUFFIXES[suffix])
@@ -217,7 +241,7 @@ def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
     names = {m.filename for m in members}
     if "[Content_Types].xml" in names:
-        _refuse_kind(".xlsx")
+        raise Stop("A18", "is an Excel workbook; call it .xlsx, or save the sheet as CSV UTF-8")
     if len(members) != 1:
         raise Stop("A16", f"the archive holds {len(members)} files; it must hold exactly one CSV")
     member = members[0]

@@ -56,6 +56,9 @@ _WORDS = {
 _COVARIATES = re.compile(
     r"sex|gender|age(_?(band|group))?|arm|therapy|treatment_?arm|diagnosis|prior_ketamine|race|ethnicity"
 )
+_THERAPY = re.compile(
+    r"(treatment_?)?(therapy|arm)|treatment(_(name|given))?|intervention|procedure|administration"
+)
 _TOTAL = re.compile(r"(total|score|sum|tot|totalscore|sumscore)?")
 _ITEM = re.compile(r"(?:item|question|q|i)?0?([1-9][0-9]?)")
 _ROUTE_WORDS = {
@@ -165,7 +168,7 @@ def _place(
         draft.fields[scored] = _toml(raw)
     elif kind is not None and ours not in ("date", "day"):
         draft.asked.append(_question(kind, raw, words))
-    elif ours == "route" and "route" not in draft.fields:
+    elif "route" not in draft.fields and (ours == "route" or _names_routes(name, words)):
         draft.fields["route"] = _route(raw, words)
     elif ours is not None and ours not in draft.fields:
         draft.fields[ours] = _toml(raw)
@@ -220,6 +223,13 @@ def _route(raw: str, words: list[str]) -> str:
     )
 
 
+def _names_routes(name: str, words: list[str]) -> bool:
+    """Whether a column of treatments tells their route: at least one of its words does."""
+    distinct = {word for word in words if word}
+    known = [word for word in distinct if _guessed_route(word) != "?"]
+    return bool(_THERAPY.fullmatch(name) and known) and len(distinct) <= MOST_WORDS
+
+
 def _guessed_route(word: str) -> str:
     lower = word.casefold()
     if lower in texts.ROUTES:
@@ -238,6 +248,11 @@ def _settle(draft: _Draft, grid: Grid, definitions: Definitions) -> None:
         else:
             draft.asked.append(
                 '# unit = { value = "mg" }  # in which unit are doses written, if not beside each?'
+            )
+        if not {"route", "protocol"} & set(draft.fields):
+            listed_routes = ", ".join(ROUTES)
+            draft.asked.append(
+                f'# route = {{ value = "iv" }}  # no column names the route; one of: {listed_routes}'
             )
     if "date" in draft.fields and "day" in draft.fields:
         draft.drop.append(draft.sources["day"])

@@ -123,7 +123,10 @@ def yardstick(doses: Doses, stated: Array, names: Sequence[str], plan: Plan) -> 
 
 def _no_protocol(route: str) -> str:
     if not route:
-        return 'some first doses have no route, so no protocol; write in the plan: [protocol] all = "iv6"'
+        return (
+            "some first doses have no route, so no protocol; write in the plan: "
+            '[columns] route = { value = "iv" }, where all had the same, or [protocol] all = "iv6"'
+        )
     if route not in ROUTES:
         return (
             f"a route is not one of {', '.join(ROUTES)}; write in the plan: "

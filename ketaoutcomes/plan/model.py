@@ -157,12 +157,16 @@ class Plan:
         )
 
     def gate(self, instrument: str) -> int | None:
-        """The lowest baseline that is judged, in points: the plan's, else the instrument's own; None: any.
+        """The mildest baseline that is judged, in points: the plan's, else the instrument's own; None: any.
+
+        Where lower is worse, it is the highest one. A gate of 0 is none, whichever way is worse.
 
         >>> Plan().gate("phq9"), Plan(baseline={"gate": {"phq9": 15}}).gate("phq9")
         (10, 15)
+        >>> Plan(baseline={"gate": {"phq9": 0}}).gate("phq9") is None
+        True
         """
-        return self.baseline.gate.get(instrument, self.definitions.instrument(instrument).gate)
+        return self.baseline.gate.get(instrument, self.definitions.instrument(instrument).gate) or None
 
     def replace(self, **changes: Any) -> Self:
         """The same plan with some values changed; a dictionary changes only the keys it names.
@@ -281,7 +285,11 @@ class Plan:
             if name in definitions.criteria:
                 continue
             bare = [echo(c.name) for c in definitions.criteria.values() if c.short == name]
-            hint = f"; write {' or '.join(bare)}" if bare else nearest(name, definitions.criteria, quote='"')
+            hint = (
+                f"; write {' or '.join(bare)}"
+                if bare
+                else definitions.meant(name, full=True).replace("'", '"')
+            )
             place.refuse(f"names no criterion: {echo(name)}{hint}")
 
     def _gates_off_scale(self, definitions: Definitions, faults: list[Fault]) -> None:

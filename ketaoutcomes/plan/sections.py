@@ -196,7 +196,7 @@ class Baseline(Section, section="baseline", about="the score before the first do
     gate: Mapping[str, int] = key(
         Lookup(),
         folded_table(whole(0, 1000), "a table from instruments to whole numbers of points"),
-        "lowest baseline judged, where it is not the gate cited in the instrument's definition; 0 = any",
+        "mildest baseline judged, where it is not the gate cited in the instrument's definition; 0 = any",
     )
 
 

@@ -85,6 +85,18 @@ class Findings:
             table["column"] = table["file"].map(theirs).fillna(column)
         self.parts.append(table)
 
+    def file_wide(self, frame: pd.DataFrame, name: str, column: str, rule: str, action: str) -> None:
+        """Record one finding about a column as a whole, in each of the files it comes from."""
+        files = pd.unique(frame["source_file"].astype(object)) if "source_file" in frame else [name]
+        self.parts.append(
+            pd.DataFrame({"file": files, "row": 0, "column": column, "rule": rule, "action": action})
+        )
+
+    def like_labels(self, frame: pd.DataFrame, name: str, column: str, labels: Sequence[str]) -> None:
+        """Name a column whose labels differ only by capitals or spaces: each is a group of its own."""
+        if len({" ".join(label.casefold().split()) for label in labels}) < len(labels):
+            self.file_wide(frame, name, column, "I12", "asked")
+
     def refuse(self, name: str, column: str, rule: str, message: str) -> None:
         """Record a finding that refuses the whole input."""
         self.messages.append(message)
@@ -291,6 +303,9 @@ def score_rows(
             clash = complete & has_total & (stated != scored["ticks"])
             found.rows(frame, name, clash, total_column, "D04", "quarantined")
             bad |= clash
+            # A total beside too few answers says more than the form does: it is not taken, and that is said.
+            beside = has_total & record & ~bad & (scored["ticks"] == MISSING)
+            found.rows(frame, name, beside, total_column, "D23", "quarantined")
         only_total = has_total & ~record
         scored["ticks"] = np.where(only_total, stated, scored["ticks"]).astype(np.int32)
         scored["answered"] = np.where(only_total, -1, scored["answered"]).astype(np.int8)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 Array = Any
 BLANK_DAY = np.iinfo(np.int32).min
 FAR_AWAY = 2**30
+NO_DAY_0 = "E18"
+NEVER_USED = "E19"
 LONE_DATE = "E17"  # the rule by which a date that stands alone at the end is asked about
 LONE_AFTER = 366  # days without any record before it (house)
 A_FEW = 4  # records: two visits, each with a dose and a score (house)
@@ -97,6 +99,8 @@ class Reader:
         doses = self._doses(self._relative(given, origin), amount)
         scores = self._scores(origin)
         people = self._people(origin)
+        if self.plan.population.complete and not self.dated and "cut_day" in people:
+            self.found.file_wide(self.frames["people"], "people", "cut_day", NEVER_USED, "asked")
         return {
             "dose_records": doses,
             "score_records": scores,
@@ -254,6 +258,7 @@ class Reader:
             codes[column], labels[column] = np.broadcast_to(np.int32(-1), len(rows)), ()
             if column in frame:
                 every, labels[column] = text_codes(frame[column], lower=column != "site")
+                self.found.like_labels(frame, "doses", column, labels[column])
                 codes[column] = look_up(every, rows.position)
         return codes, labels
 
@@ -356,22 +361,32 @@ class Reader:
     def _person_column(self, frame: pd.DataFrame, column: str, origin: Array) -> tuple[str, Array]:
         """One column of people: dates become days of the patient's calendar, labels become clean text."""
         stamped = pd.api.types.is_datetime64_any_dtype(frame[column].dtype)
-        if column == "birth_date" and origin is None:
-            self.found.refuse(
-                "people", column, "B06",
-                "people: `birth_date` needs a `start_date` beside day offsets; or give `birth_day`",
-            )  # fmt: skip
         for day, date in DATE_COLUMNS.items():
             if column == date and (stamped or day != date):
-                days, blank = _whole_days(frame[column], "date")
-                own = origin[self.patient["people"]] if origin is not None else 0
-                return day, np.where(blank | (self.patient["people"] < 0), np.nan, days - own)
+                return day, self._counted_from_day_0(frame, column, day, origin)
         if column in ("target_dose", "target_day", "cut_day", "observed_from", "birth_day", "weight_kg"):
             values, wrong = whole_numbers(frame[column])
             self.found.rows(frame, "people", wrong, column, "D10", "quarantined")
             return column, values
         codes, labels = text_codes(frame[column])
+        self.found.like_labels(frame, "people", column, labels)
         return column, labelled(codes, labels)
+
+    def _counted_from_day_0(self, frame: pd.DataFrame, column: str, day: str, origin: Array) -> Array:
+        """Dates of people as days of their own calendars; blank where a person has no first day."""
+        days, blank = _whole_days(frame[column], "date")
+        if origin is None:
+            self.found.refuse(
+                "people", column, NO_DAY_0,
+                f"people: `{column}` is a date and the other tables hold days; give `start_date`, the date "
+                f"of each person's day 0, beside it, or `{day}` in its place",
+            )  # fmt: skip
+            return np.full(len(frame), np.nan)
+        own = origin[self.patient["people"]]
+        lost = self.fine["people"] & ~blank & (own == BLANK_DAY)
+        self.found.rows(frame, "people", lost, column, NO_DAY_0, "quarantined")
+        unknown = blank | (self.patient["people"] < 0) | (own == BLANK_DAY)
+        return np.where(unknown, np.nan, days.astype(np.int64) - own)
 
     def _one_each(self, column: str, rows: Array, patient: Array, values: Array) -> Any:
         """One value per patient; blank where the patient's rows disagree (rule C12)."""

@@ -118,7 +118,7 @@ class CurveVerbs(PatientVerbs):
         """
         curve_counts.check_end_known(self._setting)
         wanted = [self.plan.definitions.criterion(name) for name in self._criteria(criteria)]
-        parts = [curve_counts.onsets(p, criterion) for p in self._blocks for criterion in wanted]
+        parts = [curve_counts.onsets(p, criterion) for p in self._each() for criterion in wanted]
         keys = ["patient", "course", "criterion"]
         return pd.concat(parts, ignore_index=True).sort_values(keys, kind="stable", ignore_index=True)
 
@@ -170,6 +170,6 @@ class CurveVerbs(PatientVerbs):
         wanted = [self.plan.definitions.criterion(name) for name in self._criteria(criteria)]
         rules.check_fits([relapse], [one.instrument for one in wanted])
         fits = [one for one in wanted if rule.instrument in ("", one.instrument)]
-        parts = [durability_counts.responses(p, one, rule) for p in self._blocks for one in fits]
+        parts = [durability_counts.responses(p, one, rule) for p in self._each() for one in fits]
         keys = ["patient", "course", "criterion"]
         return pd.concat(parts, ignore_index=True).sort_values(keys, kind="stable", ignore_index=True)

@@ -49,7 +49,7 @@ class GoodTimeVerbs(PatientVerbs):
         chosen = good_time.check_asked(self._setting, basis, clock)
         names = (self.plan.good_time.criterion,) if criteria is None else self._criteria(criteria)
         wanted = [self.plan.definitions.criterion(name) for name in names]
-        parts = [good_time.table(p, criterion, chosen, clock) for p in self._blocks for criterion in wanted]
+        parts = [good_time.table(p, criterion, chosen, clock) for p in self._each() for criterion in wanted]
         table = pd.concat(parts, ignore_index=True)
         keys = ["patient", "course", "instrument", "criterion"]
         return table.sort_values(keys, kind="stable", ignore_index=True)
@@ -67,7 +67,7 @@ class GoodTimeVerbs(PatientVerbs):
         """
         chosen = good_time.check_asked(self._setting, basis, None)
         criterion = self.plan.definitions.criterion(self.plan.good_time.criterion)
-        parts = [good_time.stretches(p, criterion, chosen) for p in self._blocks]
+        parts = [good_time.stretches(p, criterion, chosen) for p in self._each()]
         return pd.concat(parts, ignore_index=True)
 
     def history(self, criterion: str | None = None, *, patients: Names = None) -> pd.DataFrame:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ketaoutcomes.per_patient.patients import BLOCK
 from ketaoutcomes.plan import PlanError
+from ketaoutcomes.progress import told
 from ketaoutcomes.rows import row_tables, worklist
 
 if TYPE_CHECKING:
@@ -33,6 +35,12 @@ class PatientVerbs:
         """The whole cohort's blocks, kept: only the row-level tables need them all at once."""
         return tuple(self._setting.blocks())
 
+    def _each(self, *, keep: bool = True) -> Iterator[Patients]:
+        """Block after block; where they take long, a line says how many patients are done."""
+        people = len(self._setting.cohort.patients)
+        blocks = self._blocks if keep or "_blocks" in self.__dict__ else self._setting.blocks()
+        return told(blocks, lambda done: f"counting: {min(done * BLOCK, people):,} of {people:,} patients")
+
     @cached_property
     def courses(self) -> pd.DataFrame:
         """One row per patient and course; columns as declared for `courses`.
@@ -41,7 +49,7 @@ class PatientVerbs:
         >>> study.courses[columns].head(2).to_numpy().tolist()
         [['P0001', 1, 'esketamine', 1, 0], ['P0002', 1, 'iv6', 3, 7]]
         """
-        return row_tables.stacked("courses", [row_tables.courses(p) for p in self._blocks])
+        return row_tables.stacked("courses", [row_tables.courses(p) for p in self._each()])
 
     @cached_property
     def baselines(self) -> pd.DataFrame:
@@ -50,7 +58,7 @@ class PatientVerbs:
         >>> study.baselines.groupby("reason").size().to_dict()
         {'below_gate': 666, 'eligible': 1682, 'no_baseline': 166}
         """
-        parts = [row_tables.baselines(p, name) for p in self._blocks for name in self.plan.instruments]
+        parts = [row_tables.baselines(p, name) for p in self._each() for name in self.plan.instruments]
         return row_tables.stacked("baselines", parts).sort_values(
             ["patient", "course", "instrument"], kind="stable", ignore_index=True
         )
@@ -64,7 +72,7 @@ class PatientVerbs:
          day  session  baseline  score  change
            7        2      17.0    2.0   -15.0
         """
-        parts = [row_tables.outcomes(p, name) for p in self._blocks for name in self.plan.instruments]
+        parts = [row_tables.outcomes(p, name) for p in self._each() for name in self.plan.instruments]
         return row_tables.stacked("outcomes", parts).sort_values(
             ["patient", "course", "instrument", "day", "timing"], kind="stable", ignore_index=True
         )
@@ -86,7 +94,7 @@ class PatientVerbs:
          362 not_met
         """
         axes, names, kinds = self._axes(at), self._criteria(criteria), self._kinds(kind)
-        parts = [row_tables.points(p, axis, names, kinds) for p in self._blocks for axis in axes]
+        parts = [row_tables.points(p, axis, names, kinds) for p in self._each() for axis in axes]
         return row_tables.stacked("points", parts)
 
     def worklist(self) -> pd.DataFrame:
@@ -101,4 +109,4 @@ class PatientVerbs:
         """
         if self._setting.as_of in ("none", "complete"):
             raise PlanError(lines=["a worklist needs the last day on record: give dates, or people.cut_day"])
-        return worklist.in_order([worklist.worklist(p) for p in self._blocks])
+        return worklist.in_order([worklist.worklist(p) for p in self._each()])
