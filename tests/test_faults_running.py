@@ -128,7 +128,8 @@ def test_k13_nothing_asks_what_time_it_is() -> None:
         and node.func.attr in clocks
         and ast.unparse(node.func) != "datetime.time"  # a time of day that was written down
     ]
-    assert asked == []
+    # How long work has taken decides only whether a line says so on a terminal.
+    assert [place for place in asked if not place.startswith("progress.py:")] == []
 
 
 def test_k14_a_newer_library_is_one_line(

@@ -31,7 +31,7 @@ def as_text(value: Any, decimal: str = ".") -> str:
         return value or ""
     if isinstance(value, bool):
         return str(value).upper()
-    if isinstance(value, datetime) and value.time() == time(0) and value.tzinfo is None:
+    if isinstance(value, datetime) and value.tzinfo is None and value.isoformat().endswith("T00:00:00"):
         return value.date().isoformat()
     if isinstance(value, date | time):
         return value.isoformat()
