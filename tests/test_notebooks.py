@@ -29,8 +29,8 @@ def test_a_notebook_runs_from_top_to_bottom(
     mpl.use("agg")
     monkeypatch.chdir(tmp_path)
     warnings.simplefilter("error")
-    if path.stem == "06-your-own-data":  # its file is full of faults, and the notebook speaks of the warning
-        warnings.filterwarnings("ignore", ".*W04", UserWarning)
+    if path.stem == "06-your-own-data":  # its file is full of faults, and the notebook speaks of the warnings
+        warnings.filterwarnings("ignore", ".*W0[14]", UserWarning)
     names: dict[str, Any] = {}
     for cell in cells_of(path):
         if cell["cell_type"] == "code":
