@@ -19,7 +19,7 @@ from ketaoutcomes import report
 from ketaoutcomes.counts.tallies import Header
 from ketaoutcomes.plan import Plan
 from ketaoutcomes.report.finished import Described
-from ketaoutcomes.report.page import render
+from ketaoutcomes.report.page import arranged, render
 
 HOSTILE = "<script>alert(1)</script>\" onmouseover=x $x^2$ {{7*7}} =cmd|' /C calc'!A0 \u202egpj.exe"
 
@@ -55,7 +55,8 @@ def page(
     given = {"sources": [Source("sessions.csv")], "ledger": ledger(), "problems": problems} | meta
     about = report.Meta(as_of=as_of, dates="dates", rules={"D02": "an answer outside the scale"}, **given)
     profile = "cms11" if audience == "shared" else None
-    return render(described, header(plan, as_of), plan=plan, meta=about, profile=profile, audience=audience)
+    content = arranged(described, plan, audience)
+    return render(content, header(plan, as_of), plan=plan, meta=about, profile=profile, audience=audience)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from ketaoutcomes.report import write
 from ketaoutcomes.report.additions import Addition
 from ketaoutcomes.report.beside import beside, by_their_rules, from_the_page
 from ketaoutcomes.report.finished import Described, finish
+from ketaoutcomes.report.glance import glance
 from ketaoutcomes.report.lasting import NOT_TOLD, lasting
 from ketaoutcomes.report.side_effects import side_effects
 from ketaoutcomes.report.views import Words
@@ -73,7 +74,7 @@ def cells(part: Addition | None, title: str) -> dict[str, tuple[str, ...]]:
 def test_both_pages_have_the_three_sections_in_reading_order(written: dict[str, str]) -> None:
     for page in written.values():
         ids = re.findall(r'<section id="([\w-]+)"', page)
-        assert ids[-4:] == ["durability", "safety", "benchmarks", "about"]
+        assert ids[-5:] == ["durability", "safety", "measures", "benchmarks", "about"]
         assert len(page.encode()) < 400_000
 
 
@@ -258,3 +259,52 @@ def test_labels_are_text() -> None:
     assert found is not None
     assert "\u202e" not in repr(found)
     assert "<script>" not in str(found.figures[0].svg)
+
+
+def test_the_first_screen_answers_what_is_asked_first(written: dict[str, str]) -> None:
+    for page in written.values():
+        head = page[: page.index("<main")]
+        asked = re.findall(r'<dt><a href="#([\w-]+)">([^<]+)</a></dt><dd>([^<]+)</dd>', head)
+        assert [name for name, _, _ in asked] == ["changed", "stayed", "scored", "safety", "sites"]
+        assert all(f'<section id="{name}"' in page for name, _, _ in asked)
+    worse = tables("shared")["safety"].table
+    row = worse[(worse["measure"] == "phq9_deterioration") & (worse["point"] == "last")].iloc[0]
+    assert (
+        f"PHQ-9 higher by at least 6 points at the last score in {row['count']:.0f} of {row['n']:.0f} ("
+        in head
+    )
+
+
+def test_response_and_remission_each_have_a_control_chart_and_a_funnel(written: dict[str, str]) -> None:
+    for name in ("over-time", "sites"):
+        drawn = re.findall(
+            r'aria-label="(?:Control chart|Funnel of sites), ([^.]+?)(?: at the end)?, of all due',
+            section(written["internal"], name),
+        )
+        assert drawn == [
+            "PHQ-9 halved",
+            "PHQ-9 remission, below 5",
+            "PCL-5 down 15 points",
+            "PCL-5 now below 33",
+        ]
+
+
+def test_a_line_at_first_glance_is_left_out_where_it_could_not_be_answered() -> None:
+    assert glance({}, Words(Plan()), [], []) == []
+    row = {
+        "axis": "course",
+        "point": "any",
+        "instrument": "safety",
+        "measure": "serious_event",
+        "n": 0.0,
+        "count": 0.0,
+    }
+    nobody = {"safety": Described("safety", "", "", pd.DataFrame([row]))}
+    assert glance(nobody, Words(Plan()), [], []) == []  # no form asked for it: that is no "none"
+    hidden = {
+        "safety": Described(
+            "safety", "", "", pd.DataFrame([row | {"n": float("nan"), "count": float("nan")}])
+        )
+    }
+    (line,) = glance(hidden, Words(Plan()), [], [])
+    assert line.says == "How many had a serious event after a dose is hidden."

@@ -180,13 +180,17 @@ def point_axis(
         if column not in table:
             continue
         numbers = table.assign(point=table["point"].astype(str)).groupby("point", sort=False)[column]
-        told = {str(point): list(dict.fromkeys(count(n) for n in values)) for point, values in numbers}
-        if any(len(values) > 1 or HIDDEN in values for values in told.values()):
+        told = {
+            str(point): [n for n in dict.fromkeys(count(n) for n in values) if n != HIDDEN]
+            for point, values in numbers
+        }
+        if any(len(values) > 1 for values in told.values()) or not any(told.values()):
             continue
         row += 1
         write_below(ax, 0, words, row=row)
         for point, values in told.items():
-            write_below(ax, places[point], values[0], row=row, inside=True)
+            if values:
+                write_below(ax, places[point], values[0], row=row, inside=True)
 
 
 def write_below(ax: Axes, x: float, words: str, *, row: int, inside: bool = False) -> None:

@@ -35,7 +35,7 @@ _MOST_LABELS = 12  # more periods than this, and only every second or third is n
 _GAPS = {"hidden": HIDDEN, "nobody_due": "none due"}
 _BAND = "#dfe6ea"
 _FEW, _MOST_NAMES = 6, 20  # up to so many sites, names carry n; up to so many, every site has its name
-_LETTER = 0.0165  # of the chart's width: about one letter
+_LETTER = 0.075  # inches: about one letter
 _LINE = 0.05  # of the chart's height: the least distance between two names
 _NEAR = 0.07  # a name farther from its dot than this has a line to it
 _STEPS = (0.055, -0.055, 0.11, -0.11, 0.165, -0.165, 0.22, -0.22)
@@ -174,7 +174,7 @@ def funnel(
         ax.set_xlim(0, right)
         words = f"all shown {share(float(target.iloc[0]))}"
         ends = [(words, target.iloc[0]), ("95 %", last["high95"]), ("99.8 %", last["high998"])]
-        name_lines(ax, [(name, QUIET, float(height)) for name, height in ends], gap=0.055)
+        name_lines(ax, [(name, QUIET, float(height)) for name, height in ends], gap=0.065)
     there = [one for _, one in table.iterrows() if is_number(one["rate"])]
     _sites(ax, there, by, names, float(curve["n"].iloc[-1]) if len(curve) else 1.0)
     if len(there) < len(table):
@@ -200,11 +200,12 @@ def _sites(
                 markerfacecolor="none", markeredgewidth=1.4, clip_on=False,
             )  # fmt: skip
     taken = [(float(one["n"]), float(one["rate"]), 0.03 * width) for one in sites]
+    letter = _LETTER * ax.figure.dpi / ax.get_window_extent().width
     told = [one for one in sites if str(one["beyond"]) or len(sites) <= _MOST_NAMES]
     for one in sorted(told, key=lambda one: (str(one["beyond"]) == "", float(one["n"]))):
         name = names.get(str(one[by]), label(one[by]))
         words = f"{name}, n = {count(one['n'])}" if len(sites) <= _FEW else name
-        half = 0.5 * _LETTER * width * len(words)
+        half = 0.5 * letter * width * len(words)
         x = min(max(float(one["n"]), half), width - half)
         place = _free(taken, x, float(one["rate"]), half)
         if abs(place - float(one["rate"])) > _NEAR:

@@ -137,14 +137,14 @@ def state_occupation(
     with rc_context({"hatch.linewidth": 0.6, "hatch.color": QUIET}):
         bands = ax.stackplot(days, shares, step="post", edgecolor="white", linewidth=0.6)
         for band, state in zip(bands, shown, strict=True):
-            band.set_facecolor(_fill(state).face)
-            band.set_hatch(_fill(state).hatch)
+            band.set_facecolor(fill_of(state).face)
+            band.set_hatch(fill_of(state).hatch)
             band.set_label(state)
     if all_started is not None:
         _response_line(ax, all_started, marks)
     ax.set_xlim(days[0], days[-1])
     percent_axis(ax)
-    _name_bands(ax, shares, [(_band(state, words), _fill(state)) for state in shown])
+    _name_bands(ax, shares, [(_band(state, words), fill_of(state)) for state in shown])
     _say_missing(ax, table, words)
     _day_axis(ax, table, "days since the first dose", "followed, no response")
     write(ax, days[0], 1.0, f"{count(table['n'].iloc[0])} started", QUIET, va="bottom", pad=0, drop=-4)
@@ -245,7 +245,7 @@ def _place(state: str) -> int:
     return list(BANDS).index(state.split(JOIN)[0])
 
 
-def _fill(state: str) -> Fill:
+def fill_of(state: str) -> Fill:
     """A state's fill; states without response that are told together look like the lapsed."""
     first, *others = state.split(JOIN)
     return BANDS["lapsed" if len(others) > 2 and not first.startswith("responded") else first]

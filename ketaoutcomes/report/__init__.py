@@ -14,7 +14,7 @@ from ketaoutcomes.report.finished import finish
 from ketaoutcomes.report.folder import MANIFEST, PDF, CannotWrite, replace_folder
 from ketaoutcomes.report.letter import letter
 from ketaoutcomes.report.meta import Meta
-from ketaoutcomes.report.page import AUDIENCES, render
+from ketaoutcomes.report.page import AUDIENCES, arranged, render
 from ketaoutcomes.report.pdf import pdf
 from ketaoutcomes.report.record import manifest_json, results_json
 from ketaoutcomes.report.series import in_series
@@ -75,14 +75,15 @@ def write(
     beside = by_their_rules(benchmarks) or from_the_page(tables, plan)
     tables |= {one.name: one for one in beside} | in_series(steps, restated)
     header = next(iter(tallies.values())).header
-    page = render(tables, header, plan=plan, meta=meta, profile=profile, audience=audience)
+    content = arranged(tables, plan, audience)
+    page = render(content, header, plan=plan, meta=meta, profile=profile, audience=audience)
     files = {
         "report.html": page.encode(),
         "results.json": results_json(
             tables, tallies, meta, audience=audience, profile=profile, history=history, steps=steps
         ),
         "tables.xlsx": workbook(tables, _about(meta, audience, header.plan_hash)),
-        "email.eml": letter(tables, header, plan=plan, meta=meta, audience=audience),
+        "email.eml": letter(content, tables, header, meta=meta, audience=audience),
     }
     if as_pdf:
         files[PDF] = pdf(page)

@@ -336,7 +336,7 @@ def _stands(table: pd.DataFrame) -> Markup | None:
 
 
 def _fill(state: str) -> figures.Fill:
-    return figures.BANDS[state.split(JOIN)[0]]
+    return figures.fill_of(state)
 
 
 def _by_day(described: Described | None, days: Sequence[int]) -> Markup | None:
@@ -346,7 +346,7 @@ def _by_day(described: Described | None, days: Sequence[int]) -> Markup | None:
     table = described.table
     says = "Chart of the share of everyone who started in each state, day by day."
     if table["day"].nunique() > MANY_DAYS:
-        table = table[table["day"] % 4 == 0]  # a fourth of the days draws the same bands
+        table = table[table["day"] % 6 == 0]  # a sixth of the days draws the same bands
     draw = partial(_bands, table=table)
     return chart(draw, name="occupation", says=says, size=(9.2, 4.2), left=1.7, right=2.1, top=0.3)
 

@@ -116,19 +116,19 @@ def _over_time(tally: Tally) -> list[Described]:
             "control",
             f"Control charts by {per}",
             _CONTROL,
-            control_results.charts(tally, criteria=_first_of_each(tally), per=per),
+            control_results.charts(tally, criteria=_first_two(tally), per=per),
         ),
     ]
     return [one for one in found if len(one.table) or (one.name == "changes" and len(rates))]
 
 
-def _first_of_each(tally: Tally) -> list[str]:
-    """The first criterion of every instrument: the one that is charted."""
+def _first_two(tally: Tally) -> list[str]:
+    """The first two criteria of every instrument, response and remission: those that are charted."""
     of = tally.header.settings["definitions"]["criteria"]
-    first: dict[str, str] = {}
+    own: dict[str, list[str]] = {}
     for name in tally.header.criteria:
-        first.setdefault(of[name]["instrument"], name)
-    return list(first.values())
+        own.setdefault(of[name]["instrument"], []).append(name)
+    return [name for names in own.values() for name in names[:2]]
 
 
 _PERIODS = "Months, quarters and half-years that are over; a sum with a hidden month is hidden."
@@ -141,7 +141,7 @@ def _sites(tally: Tally) -> list[Described]:
     base = course_results.trajectory(tally)
     base = base[base["axis"] == "baseline"].reset_index(drop=True)
     scored = _measured(tally)
-    funnel = control_results.funnel(tally, criteria=_first_of_each(tally))
+    funnel = control_results.funnel(tally, criteria=_first_two(tally))
     curve = funnel.curve.rename(columns={"n": "size"})  # no count of people: sizes a site might have
     return [
         Described("measured_by_site", "Who was scored, by site", scored.says, scored.table),

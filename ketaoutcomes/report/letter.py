@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ketaoutcomes import figures
-from ketaoutcomes.report import overview, sentences, views
+from ketaoutcomes.report import sentences, views
 from ketaoutcomes.report.charts import picture
 from ketaoutcomes.report.mail import Letter, eml
 from ketaoutcomes.report.page import AUDIENCES, environment
@@ -17,7 +17,6 @@ from ketaoutcomes.results.wording import HIDDEN, count, interval, is_number, lab
 
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Header
-    from ketaoutcomes.plan import Plan
     from ketaoutcomes.report.finished import Described
     from ketaoutcomes.report.meta import Meta
 
@@ -33,17 +32,17 @@ CLOSING = (
 
 
 def letter(
-    tables: Mapping[str, Described], header: Header, *, plan: Plan, meta: Meta, audience: str
+    content: Mapping[str, Any], tables: Mapping[str, Described], header: Header, *, meta: Meta, audience: str
 ) -> bytes:
-    """The bytes of email.eml, from the same finished tables as the page."""
-    words = views.Words(plan)
-    drawn, caption = _picture(tables.get("rates_session"), words)
+    """The bytes of email.eml, of the very content that the page shows; the picture is drawn from `tables`."""
+    drawn, caption = _picture(content, tables)
     inside = audience == "internal"
+    lines = [f"{line.question} {line.says}" for line in content["glance"]]
     return eml(
         Letter(
             subject=f"{label(meta.title)}, {sentences.as_of(header.as_of)}",
-            paragraphs=[*_answers(tables, plan, words), *_changes(tables, words)],
-            table=_table(tables, words),
+            paragraphs=[*_answers(content), *lines],
+            table=_table(content["ends"]),
             picture=drawn,
             caption=caption,
             closing=CLOSING if inside else (AUDIENCES[audience] + ".", *CLOSING),
@@ -52,28 +51,21 @@ def letter(
     )
 
 
-def _answers(tables: Mapping[str, Described], plan: Plan, words: views.Words) -> list[str]:
+def _answers(content: Mapping[str, Any]) -> list[str]:
     """The page's own sentences, from its own template, as plain text."""
     templates, _ = environment()
     page = templates.get_template("letter.html").render(
-        answers=views.answers(tables, words), latest=views.latest(tables.get("rates_period"), words),
-        ordinal=plan.population.courses, words=words,
-    )  # fmt: skip
+        {name: content[name] for name in ("answers", "latest", "ordinal", "words")}
+    )
     found = [" ".join(html.unescape(_TAG.sub("", text)).split()) for text in _PARAGRAPH.findall(page)]
     return [text for text in found if text] or ["No rate can be given from these records."]
 
 
-def _changes(tables: Mapping[str, Described], words: views.Words) -> list[str]:
-    return [f"{change.title}: {change.says}" for change in overview.changed(tables.get("changes"), words)]
-
-
-def _table(tables: Mapping[str, Described], words: views.Words) -> list[list[str]]:
+def _table(ends: Sequence[views.Block]) -> list[list[str]]:
     """How each protocol stands at the end, by the first instrument that has such rows."""
-    ends = [tables.get("rates_end"), tables.get("rates_end_by_protocol")]
-    for block in views.group_blocks(ends, "Protocol", words):
-        if block.is_shown:
-            rows = [[line.head, _known(line.due), *map(_share, line.pairs)] for line in block.lines]
-            return [[f"{block.title}, end of series", "due", *block.criteria], *rows]
+    for block in ends:
+        rows = [[line.head, _known(line.due), *map(_share, line.pairs)] for line in block.lines]
+        return [[f"{block.title}, end of series", "due", *block.criteria], *rows]
     return []
 
 
@@ -88,13 +80,14 @@ def _share(pair: views.Pair) -> str:
     return f"{percent(row.met, row.n)} ({interval(row.low, row.high)})"
 
 
-def _picture(described: Described | None, words: views.Words) -> tuple[bytes | None, str]:
+def _picture(content: Mapping[str, Any], tables: Mapping[str, Described]) -> tuple[bytes | None, str]:
     """Rates by session of the protocol with most patients due, and what they say."""
-    blocks = [found for found in views.point_blocks(described, words, draw=False) if found[1].is_shown]
-    if described is None or not blocks:
+    words = content["words"]
+    blocks = [(name, block) for name, own in content["sessions"].items() for block in own if block.is_shown]
+    if not blocks:
         return None, ""
     group, block = max(blocks, key=lambda found: max(_or_none(line.due) for line in found[1].lines))
-    table = described.table
+    table = tables["rates_session"].table
     own = (table["protocol"] == group) & (table["instrument"].map(words.titles) == block.title)
     drawn = picture(partial(views.draw_on, figure=figures.rates, table=table[own], names=words.short))
     return drawn, f"{block.title} after each session, {label(group)}. {block.says} {MARKS}"

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ketaoutcomes.report.finished import Described
     from ketaoutcomes.report.views import Words
 
-WIDE = (10.4, 3.2)
+HALF = (5.6, 3.0)
+"""A chart that stands beside another: response, and remission."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Site:
-    """One site's row: who was scored, and how severe baselines were, by instrument title."""
+    """One site by instrument: how severe baselines were and who was scored, each with how many people."""
 
     name: str
-    cells: tuple[tuple[str, ...], ...]
+    cells: tuple[tuple[tuple[str, str], ...], ...]
 
 
 def changed(described: Described | None, words: Words) -> list[Change]:
@@ -103,20 +104,25 @@ def _rows(table: pd.DataFrame) -> list[Any]:
     return list(table.itertuples(index=False))
 
 
-def control_charts(described: Described | None, words: Words) -> list[Shown]:
-    """One control chart per instrument, with what its limits rest on and where a rule fires."""
+def control_charts(described: Described | None, words: Words) -> list[tuple[Shown, ...]]:
+    """Per instrument a control chart of each criterion: what its limits rest on and where a rule fires."""
     found = []
     for instrument, rows in _by_instrument(described, words):
-        name = str(rows["criterion"].iloc[0])
-        title = f"{words.titles[instrument]} {words.short.get(name, name)}, of all due"
-        says = _moved(rows)
-        svg = None
-        if rows["rate"].notna().sum() > 1:
-            draw = partial(_control, table=rows.reset_index(drop=True), names=words.short)
-            told = f"Control chart, {title}. {says} The table below holds every number."
-            svg = chart(draw, name=f"control-{instrument}", says=told, size=WIDE, right=1.0)
-        found.append(Shown(title, says, svg))
+        own = [part for _, part in rows.groupby("criterion", sort=False)]
+        found.append(tuple(_charted(instrument, at, part, words) for at, part in enumerate(own)))
     return found
+
+
+def _charted(instrument: str, at: int, rows: pd.DataFrame, words: Words) -> Shown:
+    name = str(rows["criterion"].iloc[0])
+    title = f"{words.titles[instrument]} {words.short.get(name, name)}, of all due"
+    says = _moved(rows)
+    if rows["rate"].notna().sum() < 2:
+        return Shown(title, "Too few periods can be shown to draw a line.", None)
+    draw = partial(_control, table=rows.reset_index(drop=True), names=words.short)
+    told = f"Control chart, {title}. {says} The table below holds every number."
+    svg = chart(draw, name=f"control-{instrument}-{at}", says=told, size=HALF, right=0.72, top=0.3)
+    return Shown(title, says, svg)
 
 
 def _control(ax: Any, *, table: pd.DataFrame, names: Mapping[str, str]) -> None:
@@ -143,24 +149,28 @@ def _moved(chart: pd.DataFrame) -> str:
     return f"{said} {kind[:1].upper() + kind[1:]}. {sure} {held} {inside[0]} to {inside[-1]}{gaps}."
 
 
-def funnels(tables: Mapping[str, Described], words: Words) -> list[Shown]:
-    """One funnel per instrument: sites by size about one rate, never ranked."""
-    if "funnel" not in tables:
+def funnels(tables: Mapping[str, Described], words: Words) -> list[tuple[Shown, ...]]:
+    """Per instrument a funnel of each criterion: sites by size about one rate, never ranked."""
+    if "funnel" not in tables or "funnel_limits" not in tables:
         return []
-    limits = tables["funnel_limits"].table if "funnel_limits" in tables else None
-    found = []
+    limits, found = tables["funnel_limits"].table, []
     for instrument, rows in _by_instrument(tables["funnel"], words):
-        name = str(rows["criterion"].iloc[0])
-        title = f"{words.titles[instrument]} {words.short.get(name, name)} at the end, of all due"
-        says = _funnel_says(rows)
-        svg = None
-        if rows["rate"].notna().any() and limits is not None:
-            curve = limits[limits["criterion"] == name].rename(columns={"size": "n"})
-            draw = partial(_funnel, table=rows.reset_index(drop=True), curve=curve, names=words.short)
-            told = f"Funnel of sites, {title}. {says} The table below holds every number."
-            svg = chart(draw, name=f"funnel-{instrument}", says=told, size=(9.6, 3.9), right=1.3)
-        found.append(Shown(title, says, svg))
+        own = [part for _, part in rows.groupby("criterion", sort=False)]
+        found.append(tuple(_funnel_of(instrument, at, part, limits, words) for at, part in enumerate(own)))
     return found
+
+
+def _funnel_of(instrument: str, at: int, rows: pd.DataFrame, limits: pd.DataFrame, words: Words) -> Shown:
+    name = str(rows["criterion"].iloc[0])
+    title = f"{words.titles[instrument]} {words.short.get(name, name)} at the end, of all due"
+    says = _funnel_says(rows)
+    if not rows["rate"].notna().any():
+        return Shown(title, says, None)
+    curve = limits[limits["criterion"] == name].rename(columns={"size": "n"})
+    draw = partial(_funnel, table=rows.reset_index(drop=True), curve=curve, names=words.short)
+    told = f"Funnel of sites, {title}. {says} The table below holds every number."
+    svg = chart(draw, name=f"funnel-{instrument}-{at}", says=told, size=(5.6, 3.6), right=1.05)
+    return Shown(title, says, svg)
 
 
 def _funnel(ax: Any, *, table: pd.DataFrame, curve: pd.DataFrame, names: Mapping[str, str]) -> None:
@@ -186,10 +196,10 @@ def _funnel_says(rows: pd.DataFrame) -> str:
     reach = ""
     if is_number(least["detect_low"]) and is_number(least["detect_high"]):
         reach = (
-            f" The smallest, with {count(least['n'])} due, would most likely stand out only with a true rate "
-            f"below {share(float(least['detect_low']))} or above {share(float(least['detect_high']))}."
+            f" The smallest, with {count(least['n'])} due, would stand out only with a true rate below "
+            f"{share(float(least['detect_low']))} or above {share(float(least['detect_high']))}."
         )
-    return f"{said} {kind}.{reach} A point beyond a limit asks for a look, and is no verdict."
+    return f"{said} {kind}.{reach}"
 
 
 def sites(tables: Mapping[str, Described], words: Words) -> tuple[Site, ...]:
@@ -215,9 +225,13 @@ def sites(tables: Mapping[str, Described], words: Words) -> tuple[Site, ...]:
     )
 
 
-def _mean(row: Any) -> str:
-    return decimal(float(row.mean)) if row is not None and is_number(row.mean) else HIDDEN
+def _mean(row: Any) -> tuple[str, str]:
+    if row is None or not is_number(row.mean):
+        return HIDDEN, ""
+    return decimal(float(row.mean)), f"n = {count(row.n)}"
 
 
-def _share(row: Any) -> str:
-    return percent(row.n, row.of) if row is not None and is_number(row.n) and is_number(row.of) else HIDDEN
+def _share(row: Any) -> tuple[str, str]:
+    if row is None or not (is_number(row.n) and is_number(row.of)):
+        return HIDDEN, ""
+    return percent(row.n, row.of), f"of {count(row.of)}"

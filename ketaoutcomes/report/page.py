@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ketaoutcomes import figures
 from ketaoutcomes.report import overview, sentences, views
-from ketaoutcomes.report.additions import Addition, plain
+from ketaoutcomes.report.additions import Addition, Plain, plain
 from ketaoutcomes.report.beside import beside
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.exposed import CLOCKS, exposed
+from ketaoutcomes.report.glance import glance
 from ketaoutcomes.report.lasting import lasting
 from ketaoutcomes.report.quality import quality
 from ketaoutcomes.report.series import good_time_day, repeated, told_again
@@ -54,10 +55,11 @@ class Drawn(NamedTuple):
     says: str
     svg: Markup | None
     rows: tuple[Any, ...] = ()
+    table: Plain | None = None
 
 
 def render(
-    tables: Mapping[str, Described],
+    content: Mapping[str, Any],
     header: Header,
     *,
     plan: Plan,
@@ -65,7 +67,7 @@ def render(
     profile: str | None,
     audience: str,
 ) -> str:
-    """The whole page as HTML text, from finished tables only."""
+    """The whole page as HTML text, of what `arranged` made of finished tables."""
     templates, style = environment()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     context = {
@@ -75,8 +77,7 @@ def render(
         "profile_says": PROFILES.get(profile or "", ""), "as_of": sentences.as_of(header.as_of),
         "dates_say": sentences.DATES.get(meta.dates, ""), "level": f"{100 * plan.rates.level:g}",
     }  # fmt: skip
-    content = _content(tables, plan, views.Words(plan), audience)
-    return templates.get_template("page.html").render(context | content)
+    return templates.get_template("page.html").render({**context, **content})
 
 
 @cache
@@ -100,10 +101,9 @@ def environment() -> tuple[Environment, str]:
     return templates, loader.get_source(templates, "page.css")[0].strip()
 
 
-def _content(
-    tables: Mapping[str, Described], plan: Plan, words: views.Words, audience: str
-) -> dict[str, Any]:
-    get = tables.get
+def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict[str, Any]:
+    """What the page and the e-mail show, by name: answers, tables, charts and their words."""
+    words, get = views.Words(plan), tables.get
     paragraphs, references = _methods(plan.methods())
     sessions: dict[str, list[views.Block]] = {}
     for group, block in views.point_blocks(get("rates_session"), words):
@@ -113,11 +113,13 @@ def _content(
     visits = [name for name, blocks in sessions.items() if any(block.is_shown for block in blocks)]
     good_time = exposed(tables, plan, words)
     kept = good_time.kept if good_time and audience == "shared" else ""
+    changes, stays = overview.changed(get("changes"), words), views.stays(get("retention"), words)
     content = {
-        "words": words, "methods": paragraphs, "references": references, "gates": _gates(plan, words),
+        "words": words, "glance": glance(tables, words, changes, stays),
+        "methods": paragraphs, "references": references, "gates": _gates(plan, words),
         "ordinal": plan.population.courses, "latest": views.latest(get("rates_period"), words),
         "answers": views.answers(tables, words), "last_known": views.last_known(get("last_known"), words),
-        "changes": overview.changed(get("changes"), words),
+        "changes": changes,
         "protocols": _judged_by(plan, words, sessions), "by_route": not (set(sessions) - {""}),
         "flow": views.flow_steps(get("flow"), words),
         "sessions": {name: sessions[name] for name in words.by_plan(visits)},
@@ -129,13 +131,14 @@ def _content(
         "sites": overview.sites(tables, words), "funnels": overview.funnels(tables, words),
         "months": _shown(views.point_blocks(get("rates_month"), words, draw=False)),
         "control": overview.control_charts(get("control"), words),
-        "retention": views.stays(get("retention"), words), "retention_chart": _retention(get("retention")),
+        "retention": stays, "retention_chart": _retention(get("retention")),
         "measured": _measured(get("measured"), words, has_end=bool(ends)),
         "timing": views.waits(get("timing"), words),
         "good_time": good_time, "clocks": CLOCKS,
         "additions": _additions(tables, words, kept),
         "hidden_rates": sum(_hidden(described) for described in tables.values()),
         "restated": plain(get("restatements")) if "restatements" in tables else None,  # type: ignore[arg-type]
+        "measures": "measures" in tables,
         "steps": told_again(tables), "repeated": repeated(tables), "good_time_day": good_time_day(tables),
     }  # fmt: skip
     return content | {"contents": _contents(content)}
@@ -207,7 +210,7 @@ def _retention(described: Described | None) -> Markup | None:
         "Chart of the share of patients who received each session, by protocol. The tables hold every number."
     )
     draw = partial(views.draw_on, figure=figures.retention, table=described.table, names={})
-    return chart(draw, name="retention", says=says, size=(7.2, 3.4))
+    return chart(draw, name="retention", says=says, size=(7.2, 3.2), bottom=0.4)
 
 
 def _measured(described: Described | None, words: views.Words, *, has_end: bool) -> list[Drawn]:
@@ -226,7 +229,9 @@ def _measured(described: Described | None, words: views.Words, *, has_end: bool)
         if rows["n"].notna().any():
             draw = partial(views.draw_on, figure=figures.measured, table=rows, names=MEASURED)
             says = f"Chart of how many patients had {title} scores. The table below holds every number."
-            svg = chart(draw, name=f"measured-{len(found)}", says=says, size=(5.6, 2.2), left=1.5)
+            svg = chart(
+                draw, name=f"measured-{len(found)}", says=says, size=(5.6, 1.7), left=1.5, bottom=0.12
+            )
         found.append(Drawn(title, _scored(title, steps), svg, steps))
     return found
 
@@ -262,6 +267,19 @@ def _means(described: Described | None, words: views.Words) -> list[Drawn]:
         )
         title = words.titles[instrument]
         draw = partial(views.draw_on, figure=figures.trajectory, table=rows, names=words.titles)
-        svg = chart(draw, name=f"mean-{len(found)}", says=f"Chart of the mean {title}. {says}")
-        found.append(Drawn(title, says, svg))
+        told = f"Chart of the mean {title}. {says} The table below holds every number."
+        svg = chart(draw, name=f"mean-{len(found)}", says=told)
+        found.append(Drawn(title, says, svg, table=_mean_table(title, rows)))
     return found
+
+
+def _mean_table(title: str, rows: Any) -> Plain:
+    """The means with their numbers of people; a hidden week is hidden whole."""
+    heads = (("Week", True), ("scored", False), ("mean", False), ("SD", False))
+    lines = []
+    for row in rows.itertuples(index=False):
+        when = "baseline" if row.axis == "baseline" else str(row.point)
+        known = wording.is_number(row.mean)
+        cells = (wording.decimal(row.mean), wording.decimal(row.sd)) if known else (wording.HIDDEN,) * 2
+        lines.append((when, wording.count(row.n), *cells))
+    return Plain(f"Mean {title} of those scored", heads, tuple(lines))

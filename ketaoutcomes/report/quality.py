@@ -114,14 +114,11 @@ def _table(rows: Sequence[Any], known: Mapping[str, Measure]) -> Plain:
     )
     text = {"measure", "met means"}
     lines = []
-    before = ""
     for row in rows:
-        again = row.measure == before
-        before = row.measure
         titles = {rate.name: rate.title for rate in known[row.measure].rates}
         whole = (row.population, row.excluded, row.not_due)
         lines.append((
-            "" if again else _name(known[row.measure]),
+            _name(known[row.measure]),
             label(titles.get(row.criterion, row.criterion), 160),
             *(_n(n) for n in whole), _n(row.n), _n(row.missing), _n(row.met), _rate(row),
         ))  # fmt: skip

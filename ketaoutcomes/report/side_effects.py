@@ -75,7 +75,9 @@ def side_effects(tables: Mapping[str, Described], words: Words) -> Addition | No
         rows = [(_title(str(row.measure)), row) for row in _rows(seen)]
         found.append(_once("Recorded after any dose, each person once", "event", rows))
     if len(worse):
-        rows = [(_question(row, words), row) for row in _rows(worse)]
+        order = {name: at for at, name in enumerate(words.instruments)}
+        asked = sorted(_rows(worse), key=lambda row: order.get(str(row.instrument), len(order)))
+        rows = [(_question(row, words), row) for row in asked]
         found.append(_once("Got worse, and the item on thoughts of self-harm", "of patients due", rows))
     drawn: tuple[Shown, ...] = ()
     if recorded and BY_SESSION in tables:
@@ -165,9 +167,10 @@ def _by_session(protocol: str, rows: pd.DataFrame, words: Words) -> Plain | None
         of = count(given.of) if given is not None else NONE
         own = tuple(_value(cell.get((point, name))) for name in (*names, *measured))
         lines.append((point, of, *own))
-    heads = [("session", False), ("given", False), *((_short(event), False) for event in columns)]
+    heads = [("session", True), ("given", False), *((_short(event), False) for event in columns)]
     heads += [(MEASURED[name], False) for name in measured]
-    title = f"{words.protocols.get(protocol, label(protocol))}: share of sessions on record"
+    name = words.protocols.get(protocol, label(protocol))
+    title = f"{name[:1].upper()}{name[1:]}: share of sessions on record"
     return Plain(title, tuple(heads), tuple(lines))
 
 
@@ -215,7 +218,7 @@ def _drawn(parts: list[pd.DataFrame], measure: str, says: str) -> Markup:
     table = pd.concat(parts[:6], ignore_index=True)
     told = f"Chart. {says} The tables below hold every number."
     draw = partial(_lines, figure=figure, table=table, measure=measure)
-    return chart(draw, name="safety-sessions", says=told, size=(9.2, 3.9), left=1.2, top=0.35)
+    return chart(draw, name="safety-sessions", says=told, size=(9.2, 3.1), left=1.2, top=0.35, bottom=0.5)
 
 
 def _lines(ax: Any, *, figure: Any, table: pd.DataFrame, measure: str) -> None:

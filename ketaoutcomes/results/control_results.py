@@ -424,7 +424,7 @@ def _funnel_of(part: pd.DataFrame, target: float | None) -> tuple[pd.DataFrame, 
         sites=spread.sites,
     )
     largest = int(np.nanmax(people))
-    sizes = np.unique(np.linspace(1, largest * 1.1 + 1, 200).round())
+    sizes = np.unique(np.geomspace(1, largest * 1.1 + 1, 90).round())  # where limits bend, every size
     return table, pd.DataFrame({"n": sizes, **_limits(sizes, target, spread)})
 
 
