@@ -75,7 +75,7 @@ def report_tallies(study: Study, *, audience: str) -> dict[str, Tally]:
 
 
 def _counted(study: Study, *, audience: str, last: Last | None = None) -> dict[str, Tally]:
-    """The Tallies of a report, as counted; durability, not protected yet, is in internal ones only."""
+    """The Tallies of a report, as counted; durability by day, not protected yet, is in internal ones only."""
     tables = ("flow", "points", "values")
     tallies = {
         "everyone": study.tally(at=("week", "end", "month"), kind="current", tables=tables),
@@ -90,6 +90,9 @@ def _counted(study: Study, *, audience: str, last: Last | None = None) -> dict[s
         tallies["good_time"] = study.tally(at="end", tables=("good_time",))
         if study.has_sites:
             tallies["good_time_by_site"] = study.tally(by="site", at="end", tables=("good_time",))
+        tallies["onset"] = study.tally(
+            by="protocol", at="session", kind="ever", criteria=_first_of_each(study), tables=("points",)
+        )
         if audience == INTERNAL:
             tallies["durability"] = study.tally(at="end", tables=("curves", "durability"))
     tallies |= _measured(study, last)
@@ -117,6 +120,14 @@ def _measured(study: Study, last: Last | None) -> dict[str, Tally]:
         except PlanError:
             continue
     return found
+
+
+def _first_of_each(study: Study) -> list[str]:
+    """The first primary criterion of every instrument."""
+    first: dict[str, str] = {}
+    for name in study.plan.criteria.primary:
+        first.setdefault(study.plan.definitions.criterion(name).instrument, name)
+    return list(first.values())
 
 
 def _unsigned(tally: Tally) -> Tally:

@@ -13,6 +13,7 @@ from ketaoutcomes.counts import (
     durability_counts,
     gain_counts,
     good_time_counts,
+    lasting_counts,
     safety_counts,
     strata,
 )
@@ -174,6 +175,7 @@ class Study(
         plan = self._plan_with(names)
         lasting = durability_counts.rules_counted(plan, names) if "durability" in tables else ()
         lasting += gain_counts.rules_counted(plan, names) if "sudden_gains" in tables else ()
+        lasting += lasting_counts.rules_counted(plan) if "good_time" in tables else ()
         kinds = (*request.kinds, strata.KIND) if "strata" in tables else request.kinds
         header = Header(
             plan=plan.canonical(), plan_hash=plan.hash, as_of=self.as_of, by=grouping, axes=axes,

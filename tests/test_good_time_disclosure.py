@@ -327,9 +327,74 @@ def fuller(*, moves: bool = False) -> GoodTime:
     return GoodTime("fuller", shapes, (CRITERION,), ("current",), tuple(sorted(set(types))))
 
 
+AFTER = ("lost_1", "lost_2", "lost_3", "away_1", "away_3", "kept")
+
+
+def came_of(situation: str, worse: str | None, extra: Extra, unscored: str) -> tuple[str, ...]:
+    """What may have become of a response by the last calendar day."""
+    if situation != "responded":
+        return ("unresponded",)
+    lost = worse == "worse" or unscored == "carried_not_met" or ("at_full_trial", "mature", "absent") in extra
+    return tuple(state for state in AFTER if not lost or not state.startswith("away"))
+
+
+def boosters_of(protocol: str, status: str, last: str) -> tuple[str, ...]:
+    """How many boosters a mature course may have had: without any it is not covered or open any more."""
+    if protocol == "home":
+        return ("no_visits",)
+    some = ("one", "three_or_more")
+    return some if status == "accruing" or last in ("adequate", "dipped", "titrating") else ("none", *some)
+
+
+@cache
+def lasting(kind: str) -> GoodTime:
+    """What became of responses, or boosters of two protocols, one without visits, beside everything else."""
+    shapes = tuple(Shape(by, ("end",)) for by in ((), (), ("site",), ("protocol",)))
+    types: list[tuple[Cell, ...]] = []
+    for protocol in ("home", "iv6") if kind == "boosters" else ("iv6",):
+        for situation, group, states in sorted({one[:3] for one in histories()}):
+            types += followed(kind, protocol, situation, group, states)
+        for group, worse in itertools.product(STATUS, (None, "not_worse", "no_score")):
+            may = group.startswith("responded") or group == "not_evaluable"
+            if worse != "no_score" or group in ("stopped_short", "not_evaluable"):
+                scored = ["", "carried_not_met"] if worse == "not_worse" else [""]
+                ends = ["missing"] if worse == "no_score" else scored
+                types += [
+                    person(protocol, group, worse, None, met=may, whole=None, unscored=end) for end in ends
+                ]
+    return GoodTime(kind, shapes, (CRITERION,), ("current",), tuple(sorted(set(types))))
+
+
+def followed(
+    kind: str, protocol: str, situation: str, group: str, states: tuple[str, ...]
+) -> Iterator[tuple[Cell, ...]]:
+    """Mature courses of one history, with whatever else may be told of them; nobody is late."""
+    may = any(state.startswith("responded") for state in (situation, group, *states))
+    waits = situation not in ("responded", "unjudged") and group == "not_evaluable"
+    opens = situation != "trial_complete" and states[2] != "next_course"
+    status = ("accruing" if opens else "unassessed") if waits else ""
+    status = "no_level" if group == "not_evaluable" and not waits else status
+    for worse in ("worse", "not_worse", *(() if may or group == "trial_complete" else ("no_score",))):
+        ends = ["missing"] if worse == "no_score" else ["missing", "carried_not_met"]
+        ends += ["", "carried_met"] if may and worse != "worse" else []
+        ends = ends[:1] if kind == "boosters" else ends
+        found = told(situation, group, states, scored=worse != "no_score")
+        for extra, end in itertools.product([one for one in found if one[-1][2] != "overdue"], ends):
+            if extra[-1][2] == "overdue_responded":
+                continue
+            more = boosters_of(protocol, status, states[2])
+            if kind != "boosters":
+                more = came_of(situation, worse, extra, end)
+            for one in more:
+                yield person(
+                    protocol, group, worse, None, met=may, whole=(situation, states),
+                    extra=(*extra, (kind, "mature", one)), unscored=end, status=status,
+                )  # fmt: skip
+
+
 def persons_of(one: GoodTime, rng: np.random.Generator) -> np.ndarray:
     """A random cohort in which states, groups and situations are rare or common as wholes."""
-    if one.name == "fuller":
+    if one.name != "good time":
         return many_of(one, rng)
     people = int(rng.choice([60, 200, 600, 1500]))
     weights = rng.gamma(0.3, size=len(one.types)) + 1e-12
@@ -344,11 +409,17 @@ def many_of(one: GoodTime, rng: np.random.Generator) -> np.ndarray:
     """As `persons_of`, but enough people for most partitions to be shown: each type is told of in many."""
     table = one.counted
     cells_of = np.asarray(table.sum(axis=0)).ravel()
-    by_cell = np.where(rng.random(table.shape[0]) < 0.25, rng.choice([0.003, 0.03], size=table.shape[0]), 1.0)
+    few = rng.random(table.shape[0]) < (0.25 if one.name == "fuller" else 0.08)
+    by_cell = np.where(few, rng.choice([0.003, 0.03], size=table.shape[0]), 1.0)
     weights = rng.gamma(0.3, size=len(one.types)) * np.exp(table.T @ np.log(by_cell))
     mature = cells_of > np.median(cells_of) / 2
     for period, part in ((mature, 0.8), (~mature, 0.2)):
         weights[period] *= part / weights[period].sum()
+    if one.name == "after_response":  # enough responses for what became of them to be told
+        told_of = [cell[2][2] == "after_response" and cell[2][6] in AFTER for cell in one.cells]
+        answered = np.asarray(table[np.flatnonzero(told_of)].sum(axis=0)).ravel() > 0
+        weights[answered] *= rng.choice([0.5, 1, 2]) * weights[~answered].sum() / weights[answered].sum()
+        weights /= weights.sum()
     people = int(rng.choice([300, 1500, 8000]))
     return rng.multinomial(people, weights / weights.sum()).astype(np.float64)
 
@@ -374,6 +445,17 @@ def test_an_attacker_learns_no_small_number_from_good_time() -> None:
 
 def test_an_attacker_learns_no_small_number_from_what_else_is_told() -> None:
     assert attack(range(2), most=3, one=fuller()) == []
+
+
+def test_an_attacker_learns_no_small_number_from_what_became_of_responses() -> None:
+    assert attack(range(1), most=3, one=lasting("after_response")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["after_response", "boosters"])
+@pytest.mark.parametrize("start", range(0, 200, 50))
+def test_an_attacker_learns_nothing_from_what_became_of_many_responses(start: int, kind: str) -> None:
+    assert attack(range(4000 + start, 4050 + start), most=6, one=lasting(kind)) == []
 
 
 @pytest.mark.slow

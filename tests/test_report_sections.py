@@ -136,18 +136,58 @@ def test_without_records_of_monitoring_safety_speaks_of_worsening_only() -> None
     assert part.figures == ()
 
 
-def test_durability_is_told_inside_and_said_to_be_missing_in_shared_reports(
-    written: dict[str, str],
-) -> None:
+def test_both_audiences_read_how_soon_and_how_long_and_one_of_them_more(written: dict[str, str]) -> None:
     inside, shared = (section(written[name], "durability") for name in ("internal", "shared"))
+    for page in (inside, shared):
+        assert "phq9_response50" not in page
+        assert "A relapse is seen only at a score" in page
+        assert "mature courses that responded" in shared
+        assert page.count("<svg") > 1
     assert NOT_TOLD in shared
-    assert "mature courses that responded" in shared
-    assert "<svg" not in shared
-    assert "<table" not in shared
     assert NOT_TOLD not in inside
-    assert "phq9_response50" not in inside
-    assert "A relapse is seen only at a score" in inside
-    assert not any(name.startswith("durability") for name in tables("shared"))
+    by_day = {"curve", "marks", "summary", "sustained", "onset", "boosters", "trend", "time_off"}
+    assert not {f"durability_{name}" for name in by_day} & set(tables("shared"))
+
+
+def test_what_is_told_of_early_responses_is_in_the_table() -> None:
+    for audience in ("shared", "internal"):
+        found = tables(audience)
+        part = lasting(found, words(), shared=audience == "shared")
+        last = found["durability_kept"].table.iloc[-1]
+        told = cells(part, "PHQ-9 halved: what became of it")["12 weeks"]
+        assert told[:3] == (str(last["lost"]), str(last["not_scored"]), str(last["at_risk"]))
+        assert told[3].startswith(f"{100 * last['no_relapse']:.0f}")
+        assert part is not None
+        (said,) = [one for one in part.says if one.startswith("Of 323 mature courses")]
+        assert f"and {last['lost']} by 12 weeks." in said
+        by_session = cells(part, "PHQ-9 halved: met at a score by session")
+        assert [row[0] for row in by_session.values()] == ["461", "115", "137"]
+    for name in ("durability_kept", "durability_doses", "durability_by_session"):
+        shared = tables("shared")[name].table
+        counts = shared[[one for one in ("n", "lost", "not_scored", "at_risk", "met") if one in shared]]
+        assert not counts.apply(lambda column: column.dropna().between(1, 10).any()).any()
+
+
+def test_what_is_hidden_of_early_responses_reads_hidden() -> None:
+    found = dict(tables("shared"))
+    kept, doses = (found[name].table.copy() for name in ("durability_kept", "durability_doses"))
+    numbers = ["n", "lost", "not_scored", "at_risk", "no_relapse", "low", "high", "kept_at_least"]
+    kept[numbers] = float("nan")
+    doses[["n", "of", "share", "low", "high"]] = float("nan")
+    started = found["durability_started"].table.assign(share=float("nan"))
+    for name, table in (("kept", kept), ("doses", doses), ("started", started)):
+        one = found[f"durability_{name}"]
+        found[f"durability_{name}"] = Described(one.name, one.title, one.says, table)
+    part = lasting(found, words(), shared=True)
+    assert part is not None
+    assert [one for one in part.says if one.endswith("is hidden.")] == [
+        "How soon people met “PHQ-9 halved” is hidden.",
+        "How long it lasted for mature courses that met “PHQ-9 halved” by day 60 is hidden.",
+        "How many of a hidden number of mature courses with planned visits had boosters is hidden.",
+    ]
+    assert cells(part, "PHQ-9 halved: what became of it")["4 weeks"] == ("hidden",) * 6
+    assert cells(part, "Boosters")["none"] == ("hidden", "hidden")
+    assert part.figures == ()
 
 
 def test_durability_repeats_the_numbers_of_its_tables() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.counts.good_time_counts import PERIODS, SITUATIONS
+from ketaoutcomes.counts.lasting_counts import AFTER_RESPONSE, BOOSTERS
 from ketaoutcomes.per_patient.good_time import GROUP_OF, GROUPS
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ LAST_KNOWN = "last_known"
 
 KINDS = (
     TOGETHER, SITUATION, "occupation", "worse", "safety_item", "mature_calendar", WHOLE_TRIAL,
-    "judged", "overdue", UNSETTLED, LAST_KNOWN,
+    "judged", "overdue", UNSETTLED, LAST_KNOWN, AFTER_RESPONSE, BOOSTERS,
 )  # fmt: skip
 NO_RESPONSE = "no_response"
 OPEN = ("open", "unassessed", "settled")
@@ -60,8 +61,9 @@ def cells(tally: Tally) -> pd.DataFrame:
     """The cells of a Tally of good time, as rows of its points; `n` is NaN where hidden.
 
     Kinds: `together` (point mature or younger); of mature courses `situation`, `at_trial`, `judged`,
-    `overdue`, `unsettled` and, by day, `occupation` and `mature_calendar`; of everyone due `worse`,
-    `safety_item` and, in a protected Tally, `last_known`. Empty where the Tally holds no good time.
+    `overdue`, `unsettled`, `after_response`, `boosters` and, by day, `occupation` and `mature_calendar`; of
+    everyone due `worse`, `safety_item` and, in a protected Tally, `last_known`. Empty where the Tally holds
+    no good time.
     """
     own = tally.points[tally.points["criterion"].str.startswith("good_time:")]
     if tally.protected is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketaoutcomes.counts.counting import tabulate, valued
+from ketaoutcomes.counts.lasting_counts import lasting_states
 from ketaoutcomes.counts.tallies import KEYS, Counted
 from ketaoutcomes.per_patient.courses import NEVER
 from ketaoutcomes.per_patient.exposure import EXPOSURES, LAPSED
@@ -151,7 +152,11 @@ class _Counter:
             tabulate("points", self.groups, self.group[mature], keys | {
                 "kind": kind, "axis": "good_time", "point": PERIODS[0], "state": (state[mature], names),
             })
-            for kind, state, names in (("judged", g.reason, REASONS), ("overdue", self._overdue(), OVERDUE))
+            for kind, state, names in (
+                ("judged", g.reason, REASONS),
+                ("overdue", self._overdue(), OVERDUE),
+                *lasting_states(self.p, g),
+            )
         ]  # fmt: skip
         both = self._situation()[mature] * len(STATUSES) + g.status[mature]
         names = tuple(f"{situation}|{status}" for situation in SITUATIONS for status in STATUSES)

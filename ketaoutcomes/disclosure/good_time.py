@@ -33,6 +33,7 @@ from ketaoutcomes.counts.good_time_cells import (
     cells,
     last_known,
 )
+from ketaoutcomes.counts.lasting_counts import AFTER_RESPONSE, BOOSTERS, NO_VISITS, NUMBERS
 from ketaoutcomes.counts.tallies import typed
 from ketaoutcomes.disclosure.facts import DisclosureError
 from ketaoutcomes.disclosure.good_time_sites import medians, of_sites
@@ -290,6 +291,9 @@ def _outside(layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere, told: 
             yield seen + chosen[0].held(lambda key: key[2].startswith(APART)) - told.by(float(layer.point))
     elif layer.kind == LAST_KNOWN:
         yield from _unscored(layer, chosen, told)
+    elif layer.kind == BOOSTERS:
+        yield elsewhere.no_visits - layer.held(lambda key: key[2] == NO_VISITS)
+        yield elsewhere.visits - layer.held(lambda key: key[2] in NUMBERS)
     elif layer.kind == "worse":
         scored = layer.held(lambda key: key[2] in ("worse", "not_worse"))
         yield scored - elsewhere.scored
@@ -316,7 +320,7 @@ def _rows(tally: Tally, chosen: Sequence[Layer]) -> pd.DataFrame:
     first = tally.points.iloc[:1]
     rows = []
     shown = {(layer.kind, layer.point) for layer in chosen}
-    axes = {TOGETHER: "good_time", WHOLE_TRIAL: "good_time", "judged": "good_time", "overdue": "good_time"}
+    axes = dict.fromkeys((TOGETHER, WHOLE_TRIAL, "judged", "overdue", AFTER_RESPONSE, BOOSTERS), "good_time")
     axes |= dict.fromkeys((SITUATION, "occupation", "mature_calendar"), "day")
     for layer in chosen:
         for name, parts, n in zip(layer.names, layer.parts, layer.n, strict=True):

@@ -22,6 +22,17 @@ from ketaoutcomes.counts.good_time_cells import (
     WHOLE_TRIAL,
 )
 from ketaoutcomes.counts.good_time_counts import OVERDUE, SITUATIONS
+from ketaoutcomes.counts.lasting_counts import (
+    AFTER_RESPONSE,
+    AFTER_STATES,
+    AWAY,
+    BOOSTER_STATES,
+    BOOSTERS,
+    KEPT,
+    LOST,
+    NUMBERS,
+    UNRESPONDED,
+)
 from ketaoutcomes.per_patient.adequacy import LEVEL_REASONS
 from ketaoutcomes.per_patient.good_time import AT_TRIAL, GROUPS, REASONS, SCHEDULE_REASONS, VERDICTS
 from ketaoutcomes.per_patient.standing import ANSWERED, WORSE
@@ -126,6 +137,14 @@ LEVELS: Mapping[str, Sequence[Level]] = MappingProxyType({
     "overdue": (_SAME, _joined(OVERDUE[1:3]), _joined(OVERDUE[1:])),
     UNSETTLED: (_SAME, _joined(OPEN[:2])),
     LAST_KNOWN: (_SAME, _joined(KNOWN[2:]), _joined(KNOWN[1:])),
+    AFTER_RESPONSE: (
+        _SAME,
+        _joined(LOST[:2], AWAY[:2]),
+        _joined(LOST, AWAY),
+        _joined(LOST[:2], AWAY[:2], (LOST[2], AWAY[2], KEPT)),
+        _joined((*AWAY, KEPT), LOST),
+    ),
+    BOOSTERS: (_SAME, _joined(NUMBERS[2:]), _joined(NUMBERS[1:])),
 })  # fmt: skip
 
 FINE: Mapping[str, Mapping[str, Sequence[str]]] = MappingProxyType({
@@ -136,7 +155,8 @@ FINE: Mapping[str, Mapping[str, Sequence[str]]] = MappingProxyType({
     SITUATION: {"": SITUATIONS}, "occupation": {"": OCCUPATION}, "worse": {"": WORSE},
     "safety_item": {"": ANSWERED}, "mature_calendar": {"": VERDICTS[1:]},
     WHOLE_TRIAL: {"": (*AT_TRIAL, NO_RESPONSE)}, "judged": {"": REASONS}, "overdue": {"": OVERDUE},
-    UNSETTLED: {"": OPEN}, LAST_KNOWN: {"": KNOWN},
+    UNSETTLED: {"": OPEN}, LAST_KNOWN: {"": KNOWN}, AFTER_RESPONSE: {"": AFTER_STATES},
+    BOOSTERS: {"": BOOSTER_STATES},
 })  # fmt: skip
 """The fine cells of each kind by point; no point: the same ones at each."""
 
@@ -156,6 +176,7 @@ DIVIDES: Mapping[str, frozenset[str]] = MappingProxyType({
     "overdue": _NOT_JUDGED,
     UNSETTLED: frozenset(situation + APART + UNKNOWN for situation in WAITING),
     WHOLE_TRIAL: frozenset(situation + APART + end for situation in SITUATIONS for end in (BEFORE, AFTER)),
+    AFTER_RESPONSE: frozenset(RESPONDED + APART + end for end in ENDS_IN[RESPONDED]),
 })  # fmt: skip
 """The cells of the whole that a partition divides further: it is shown where they are told apart there."""
 
@@ -171,9 +192,21 @@ SITES: Mapping[str, str] = MappingProxyType(
 OF_DUE: Final = frozenset({"worse", "safety_item", LAST_KNOWN})
 """Partitions of everyone due; the others but the whole are of mature courses."""
 
+# What cannot go with never having lost a response, and with no dose after induction: by kind, its states.
+_NEVER_LOST: Mapping[str, Sequence[str]] = MappingProxyType({
+    "worse": WORSE[2:], LAST_KNOWN: KNOWN[2:3], WHOLE_TRIAL: AT_TRIAL[2:],
+})  # fmt: skip
+_NO_BOOSTER: Mapping[str, Sequence[str]] = MappingProxyType({
+    UNSETTLED: OPEN[:1], "occupation": ("adequate", "dipped", "titrating"),
+})  # fmt: skip
+
 
 def meets(a: Key, b: Key, last: int) -> bool:
     """Whether one person can be in both of two fine cells; `last` is the last calendar day."""
+    if BOOSTERS in (a[0], b[0]):
+        return _with_boosters(*((a, b) if a[0] == BOOSTERS else (b, a)), last)
+    if AFTER_RESPONSE in (a[0], b[0]):
+        return _after_response(*((a, b) if a[0] == AFTER_RESPONSE else (b, a)), last)
     if b[0] == TOGETHER and a[0] != TOGETHER:
         a, b = b, a
     if a[0] == TOGETHER:
@@ -197,6 +230,27 @@ def meets(a: Key, b: Key, last: int) -> bool:
         return _told_of(told, other, last)
     occupation, situation = (a, b) if a[0] == "occupation" else (b, a)
     return situation[2] in stands(occupation[2], int(occupation[1]), last)
+
+
+def _after_response(after: Key, other: Key, last: int) -> bool:
+    """Whoever responded by the last calendar day is in a cell that says what came of it."""
+    if after[2] in AWAY and other[2] in _NEVER_LOST.get(other[0], ()):
+        return False
+    stood = (UNJUDGED, *WAITING) if after[2] == UNRESPONDED else (RESPONDED,)
+    stood = (OTHERS,) if after[2] == OTHERS else stood
+    if other[0] == SITUATION:
+        return other[2] in stood
+    return any(meets((SITUATION, "last", state), other, last) for state in stood)
+
+
+def _with_boosters(given: Key, other: Key, last: int) -> bool:
+    """Whatever becomes of a course, it may have had boosters; without any, cover ends before it matures."""
+    if other[0] in OF_DUE:
+        return other[2] != NOT_DUE or given[2] == OTHERS
+    younger = not other[2].partition(APART)[0] if other[0] == TOGETHER else other[2] == OTHERS
+    uncovered = given[2] == NUMBERS[0] and other[2] in _NO_BOOSTER.get(other[0], ())
+    uncovered &= other[0] != "occupation" or int(other[1]) > last  # the day on which courses are mature
+    return younger == (given[2] == OTHERS) and not uncovered
 
 
 # Of those who left the states without response in some way: their group, and their state before.
@@ -242,6 +296,11 @@ def leaves(way: str, day: int, other: Key, last: int, mature_days: int) -> bool:
         return False
     if _is_told(other):
         return _left_with(way, day, other)
+    if kind == BOOSTERS:
+        return True
+    if kind == AFTER_RESPONSE:
+        stood = _stood(way, day, last)
+        return any(one != RESPONDED for one in stood) if state == UNRESPONDED else RESPONDED in stood
     if kind == "occupation":
         if day <= int(point) and way != "censored":
             return state == way or not way
@@ -311,6 +370,9 @@ def _beside_whole(cell: str, other: Key, last: int) -> bool:
     if kind == SITUATION:
         return state == situation
     if kind == "occupation":
+        judged = state not in ("unjudged", "responded_unjudged")
+        if judged and situation == RESPONDED and group == UNKNOWN:
+            return False  # whoever responded and is not evaluable could not be judged
         return situation in stands(state, int(point), last) and group in STATE_ENDS_IN[state]
     if kind in OF_DUE:
         return state != "no_score" or (situation != RESPONDED and ended_without)

@@ -8,12 +8,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from ketaoutcomes.disclosure.safety import judges, shown_answers
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketaoutcomes.counts.tallies import Tally
 
 Array = Any
@@ -24,7 +23,8 @@ class Elsewhere:
     """What the rest of the report shows of the same people: those eligible, due, scored and met.
 
     `met_by` gives numbers that had met with the first day on which they may all have done so; `asked` and
-    `some` those asked again about the safety item, and who then answered with more than none.
+    `some` those asked again about the safety item, and who then answered with more than none. `visits` and
+    `no_visits` are numbers eligible or due of protocols with and without planned visits, added up.
     """
 
     eligible: float
@@ -35,10 +35,12 @@ class Elsewhere:
     met_by: tuple[tuple[int, Array], ...]
     asked: Array
     some: Array
+    visits: Array
+    no_visits: Array
 
 
 _NONE = np.zeros(0)
-NOWHERE = Elsewhere(np.nan, np.nan, _NONE, _NONE, _NONE, (), _NONE, _NONE)
+NOWHERE = Elsewhere(np.nan, np.nan, _NONE, _NONE, _NONE, (), _NONE, _NONE, _NONE, _NONE)
 Rest = Callable[[str], Elsewhere | None]
 
 
@@ -60,6 +62,7 @@ def shown_elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
     flow = {"eligible": np.nan, "due": np.nan}
     found: dict[str, list[Array]] = {"due": [], "assessed": [], "met": []}
     met_by: list[tuple[int, Array]] = []
+    visits: list[Array] = [_NONE, _NONE]
     for tally in others:
         by = [str(column) for column in tally.header.by]
         if not by:
@@ -67,6 +70,8 @@ def shown_elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
             for reason in flow:
                 n = own.loc[own["reason"] == reason, "n"]
                 flow[reason] = float(n.iloc[0]) if len(n) else flow[reason]
+        if by == ["protocol"]:
+            visits = _by_visits(tally, instrument)
         for axis in tally.header.axes if judges(tally) else ():
             table = rates(tally, at=axis, kind=tally.header.kinds, analysis=("nri",))
             table = table[table["instrument"] == instrument]
@@ -80,7 +85,23 @@ def shown_elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
                 met_by += _by_week(table, tally)
     due, scored, met = (np.unique(np.concatenate([*parts, np.array([])])) for parts in found.values())
     asked, some = shown_answers(others, instrument)
-    return Elsewhere(flow["eligible"], flow["due"], due, scored, met, tuple(met_by), asked, some)
+    return Elsewhere(flow["eligible"], flow["due"], due, scored, met, tuple(met_by), asked, some, *visits)
+
+
+def _by_visits(tally: Tally, instrument: str) -> list[Array]:
+    """Sums over some protocols with planned visits, and over some without, of those eligible or due."""
+    flow = tally.flow[(tally.flow["instrument"] == instrument) & (tally.flow["unit"] == "course")]
+    flow = flow[flow["reason"].isin(["eligible", "due"]) & flow["n"].notna()]
+    own = tally.points[(tally.points["instrument"] == instrument) & (tally.points["axis"] == "end")]
+    keys = ["protocol", "criterion", "kind", "point"]
+    due = own[own["state"] != "not_scheduled"].groupby(keys, as_index=False)["n"].sum(min_count=1)
+    told = pd.concat([flow[["protocol", "n"]], due[["protocol", "n"]]]).dropna()
+    planned = tally.header.settings["definitions"]["protocols"]
+    sums = [np.zeros(1), np.zeros(1)]
+    for protocol, n in told.groupby("protocol")["n"]:
+        none = int(not (planned.get(str(protocol), {}).get("visits") or 0))
+        sums[none] = np.unique(sums[none][:, None] + np.append(0, n.unique()))
+    return sums
 
 
 def _by_week(table: pd.DataFrame, tally: Tally) -> list[tuple[int, Array]]:

@@ -47,17 +47,18 @@ def finish(tallies: Mapping[str, Tally], folders: Sequence[str] = ()) -> dict[st
 
     Rates come once per Tally and axis; the flow, what was measured and the mean scores from the Tally of
     everyone together; retention and the days from dose to score from those grouped by protocol; good
-    time from Tallies that count nothing else; durability and safety from Tallies named so, measures from
-    those that count one. `folders` are the plan's own folders of definitions.
+    time from Tallies that count nothing else; durability, onset and safety from Tallies named so,
+    measures from those that count one. `folders` are the plan's own folders of definitions.
 
     Raises `ValueError` for a report without a Tally of everyone (one grouped by nothing).
     """
     from ketaoutcomes.report.good_time import good_time_tables
     from ketaoutcomes.report.lasting import NAME, durability_tables
     from ketaoutcomes.report.quality import measure_tables
+    from ketaoutcomes.report.responses import ONSET
     from ketaoutcomes.report.side_effects import BY_SESSION, ONCE, safety_tables
 
-    apart = (NAME, ONCE, BY_SESSION)
+    apart = (NAME, ONSET, ONCE, BY_SESSION)
     plain = [
         tally
         for name, tally in tallies.items()

@@ -1,4 +1,4 @@
-"""The section on durability: how soon people responded, whether it lasted, and what is not yet told of it."""
+"""The section on durability: how soon people responded, and whether it lasted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ketaoutcomes.report.additions import Addition, Plain
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.overview import Shown
+from ketaoutcomes.report.responses import response_tables, told_of
 from ketaoutcomes.results import response_curves
 from ketaoutcomes.results.durability import CAUTION, durability
 from ketaoutcomes.results.wording import NONE, count, interval, is_number, label, listed, percent, share
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 NAME = "durability"
 """Name of a report's Tally of durability, and what the names of its finished tables begin with."""
 
-TITLE = "Do responses last"
+TITLE = "How soon, and for how long"
 NOT_TOLD = (
-    "Relapse, boosters and time off treatment are not yet told in shared reports: counts that follow people "
-    "from day to day cannot be protected beside the others so far. An internal report holds them."
+    "Relapse since every response, sustained response, intervals between boosters and time off treatment are "
+    "not told in shared reports: counts that follow people from day to day cannot be protected beside the "
+    "others. An internal report holds them."
 )
 RULES = ("lost", "lost_confirmed")
 """Relapse as the page tells it, for every criterion: it is no longer met. The workbook has the others."""
@@ -35,15 +37,16 @@ EVERY = 7  # days between the points of a curve
 
 
 def durability_tables(tallies: Mapping[str, Tally], folders: Sequence[str] = ()) -> list[Described]:
-    """The finished tables of durability; none where no Tally of that name is there."""
+    """The finished tables of durability; by day where a Tally of that name is there."""
+    every = response_tables(tallies)
     if NAME not in tallies:
-        return []
+        return every
     import pandas as pd
 
     tally = tallies[NAME]
     found = durability(tally, folders=folders)
     if not len(found.summary):
-        return []
+        return every
     days = list(range(0, int(found.curve["day"].max()) + 1, EVERY))
     onset = response_curves.curve(tally, days=days)
     told = [
@@ -61,17 +64,41 @@ def durability_tables(tallies: Mapping[str, Tally], folders: Sequence[str] = ())
         "time_off": ("Time off treatment", found.time_off),
         "rules": ("Rules of relapse", found.rules),
     }
-    return [
+    return every + [
         Described(f"{NAME}_{name}", f"Durability: {title.lower()}", CAUTION, table)
         for name, (title, table) in tables.items()
         if len(table)
     ]
 
 
-def lasting(tables: Mapping[str, Described], words: Words, kept: str = "") -> Addition | None:
-    """The section; where durability is not in the report, what good time says of it (`kept`) and why."""
-    if f"{NAME}_summary" not in tables:
-        return Addition(NAME, TITLE, (CAUTION,), says=(kept, NOT_TOLD)) if kept else None
+def lasting(
+    tables: Mapping[str, Described], words: Words, kept: str = "", *, shared: bool = False, day: str = ""
+) -> Addition | None:
+    """The section: what every report tells of responses, then what only an internal one does.
+
+    `kept` is what good time says of responses later; `day` the one since which a shared report repeats it.
+    """
+    inside = f"{NAME}_summary" in tables
+    told = told_of(tables, words, shared=shared, soon=not inside)
+    if not inside and not told.says and not kept:
+        return None
+    says = [*([REPEATED.format(day=day)] if day else []), *told.says, *([kept] if kept else [])]
+    shown, figures = list(told.tables), list(told.figures)
+    if inside:
+        more, charts, found = _inside(tables, words)
+        says, figures, shown = [*says, *more], [*figures, *charts], [*shown, *found]
+    notes = (NOT_TOLD,) if shared else ()
+    return Addition(NAME, TITLE, (CAUTION,), tuple(shown), tuple(says), tuple(figures), notes)
+
+
+REPEATED = (
+    "What is told by day, of mature courses and of boosters stands as it did on {day}; who had met it by "
+    "session is told with the other rates."
+)
+
+
+def _inside(tables: Mapping[str, Described], words: Words) -> tuple[list[str], list[Shown], list[Plain]]:
+    """What follows everyone from day to day: sentences, charts and tables of an internal report."""
     get = {name: tables[f"{NAME}_{name}"].table for name in _USED if f"{NAME}_{name}" in tables}
     rules = {str(row.relapse): row for row in _rows(get["rules"]) if row.relapse in RULES}
     first = [words.first[name] for name in words.instruments]
@@ -84,7 +111,7 @@ def lasting(tables: Mapping[str, Described], words: Words, kept: str = "") -> Ad
     shown += [_summary(get["summary"], words)]
     if "sustained" in get:
         shown.append(_sustained(get["sustained"], words))
-    return Addition(NAME, TITLE, (CAUTION,), tuple(shown), tuple(says), tuple(figures))
+    return says, figures, shown
 
 
 _USED = ("said", "onset", "curve", "marks", "summary", "sustained", "rules")

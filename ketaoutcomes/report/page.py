@@ -135,7 +135,7 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
         "measured": _measured(get("measured"), words, has_end=bool(ends)),
         "timing": views.waits(get("timing"), words),
         "good_time": good_time, "clocks": CLOCKS,
-        "additions": _additions(tables, words, kept),
+        "additions": _additions(tables, words, kept, shared=audience == "shared"),
         "hidden_rates": sum(_hidden(described) for described in tables.values()),
         "restated": plain(get("restatements")) if "restatements" in tables else None,  # type: ignore[arg-type]
         "measures": "measures" in tables,
@@ -144,10 +144,12 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
     return content | {"contents": _contents(content)}
 
 
-def _additions(tables: Mapping[str, Described], words: views.Words, kept: str) -> list[Addition]:
+def _additions(
+    tables: Mapping[str, Described], words: views.Words, kept: str, *, shared: bool
+) -> list[Addition]:
     """Parts that stand there only where the report holds their tables, in reading order."""
     parts = (
-        lasting(tables, words, kept),
+        lasting(tables, words, kept, shared=shared, day=good_time_day(tables)),
         side_effects(tables, words),
         quality(tables, words),
         beside(tables, words),

@@ -42,6 +42,7 @@ COLUMNS = frozenset({
     "stopped_share", "straddling", "not_counted", "until", "class", "after", "share", "rule", "due", "judged",
     "gained", "relapse", "relapsed", "relapses", "recurrences", "retreated", "unscored", "never_scored",
     "retreated_share", "no_relapse", "trend", "booster", "given", "ended", "open", "returned", "still_off",
+    "by_day", "boosters", "lost", "not_scored", "kept_at_least", "kept_at_most",
 })  # fmt: skip
 """Columns of these tables that no grouping may be named like."""
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ketaoutcomes.counts import curve_counts, durability_counts
 from ketaoutcomes.definitions.lasting import lasting
-from ketaoutcomes.results import durability, response_curves
+from ketaoutcomes.results import durability, lasting_results, response_curves
 from ketaoutcomes.verbs.patients import PatientVerbs
 
 if TYPE_CHECKING:
@@ -151,6 +151,33 @@ class CurveVerbs(PatientVerbs):
         return durability.durability(
             counted, relapse=relapse, follow=follow, days=days, folders=self.plan.folders
         )
+
+    def kept(self, *, by: Names = None) -> pd.DataFrame:
+        """Whether early responses lasted: what became of them by named days, in counts that may be shared.
+
+        Of mature courses that met the plan's good-time criterion by the last calendar day; columns and method
+        as `lasting_results.kept` has them. Raises `PlanError` where the last day on record is not known.
+
+        >>> import ketaoutcomes as ko
+        >>> table = ko.Study(ko.load_sample()).kept()
+        >>> table[["day", "at_risk"]].to_numpy().tolist()
+        [[0, 323], [28, 266], [56, 208], [84, 135]]
+        """
+        curve_counts.check_end_known(self._setting)
+        return lasting_results.kept(self.tally(by=by, at="end", tables=("good_time",)))
+
+    def boosters(self, *, by: Names = None) -> pd.DataFrame:
+        """How many mature courses had doses after the planned series, and how many of them.
+
+        Columns as `lasting_results.boosters` has them; `durability` describes the intervals between them.
+        Raises `PlanError` where the last day on record is not known.
+
+        >>> import ketaoutcomes as ko
+        >>> ko.Study(ko.load_sample()).boosters()["n"].tolist()
+        [369, 20, 20, 133]
+        """
+        curve_counts.check_end_known(self._setting)
+        return lasting_results.boosters(self.tally(by=by, at="end", tables=("good_time",)))
 
     def responses(self, criteria: Names = None, *, relapse: str = "lost") -> pd.DataFrame:
         """When each response came, whether and when it was lost, and how long it was followed.

@@ -1,0 +1,296 @@
+"""How soon people responded, whether early responses lasted, and boosters: what every report may tell.
+
+From the cells and daily moves of good time, and from who had ever met a criterion by session: protected in a
+shared report, as counted in an internal one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ketaoutcomes.report.additions import Plain
+from ketaoutcomes.report.charts import chart
+from ketaoutcomes.report.finished import Described
+from ketaoutcomes.report.overview import Shown
+from ketaoutcomes.report.sentences import short_name
+from ketaoutcomes.results import lasting_results
+from ketaoutcomes.results.wording import HIDDEN, NONE, count, interval, is_number, label, listed, share
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketaoutcomes.counts.tallies import Tally
+    from ketaoutcomes.report.views import Words
+
+ONSET = "onset"
+"""Name of a report's Tally of who had ever met the first criteria, by session."""
+
+STARTED, BY_SESSION, KEPT, BOOSTERS = (
+    f"durability_{name}" for name in ("started", "by_session", "kept", "doses")
+)
+"""Names of the finished tables."""
+
+EVERY = 7  # days between the points of the curve
+NUMBERS = {"none": "none", "one": "one", "two": "two", "three_or_more": "three or more"}
+_STARTED = "Of everyone who started, whatever their dose: who has met the criterion, by the day of the score."
+_BY_SESSION = "Of the patients due: who has ever met the criterion by the score after each session."
+_KEPT = "Mature courses that responded early: who lost it again, at one score, by named days."
+_BOOSTERS = "Doses after the planned series, of mature courses whose protocol plans visits."
+
+
+def response_tables(tallies: Mapping[str, Tally]) -> list[Described]:
+    """The finished tables of responses that every report may hold; none where nothing of it was counted."""
+    from ketaoutcomes.results.course_results import rates
+
+    found = []
+    good_time = next((t for t in tallies.values() if t.header.basis and not t.header.by), None)
+    if good_time is not None and len(good_time.transitions):
+        found.append(Described(STARTED, "Responses by day", _STARTED, _started(good_time)))
+    if ONSET in tallies:
+        table = rates(tallies[ONSET], at="session", kind="ever", analysis="nri")
+        table = table[table["point"].astype(str) != ""].reset_index(drop=True)
+        found.append(Described(BY_SESSION, "Responses by session", _BY_SESSION, table))
+    if good_time is not None:
+        kept, doses = lasting_results.kept(good_time), lasting_results.boosters(good_time)
+        found.append(Described(KEPT, "Early responses, later", _KEPT, kept))
+        found.append(Described(BOOSTERS, "Boosters of mature courses", _BOOSTERS, doses))
+    return [one for one in found if len(one.table)]
+
+
+def _started(tally: Tally) -> pd.DataFrame:
+    """The all-started curve every few days, and on the calendar days."""
+    from ketaoutcomes.results import curve_results
+
+    longest = int(tally.header.settings["points"]["curve_days"])
+    named = [int(day) for day in tally.header.settings["good_time"]["calendar_days"]]
+    days = sorted({*range(0, longest + 1, EVERY), *(day for day in named if day <= longest)})
+    table = curve_results.all_started(tally, days=days)
+    table = table.assign(clock="first_dose", named=table["day"].isin(named))
+    first = ["instrument", "criterion", "clock", "day", "named"]
+    return table[[*first, *(name for name in table if name not in first)]]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is said of responses: sentences, charts and tables, in reading order."""
+
+    says: tuple[str, ...] = ()
+    figures: tuple[Shown, ...] = ()
+    tables: tuple[Plain, ...] = ()
+
+
+def told_of(tables: Mapping[str, Described], words: Words, *, shared: bool, soon: bool) -> Told:
+    """Sentences, charts and tables of what is there; what is hidden is said to be. `soon`: with its chart."""
+    says: list[str] = []
+    figures: list[Shown] = []
+    shown: list[Plain] = []
+    get = {name: tables[name].table for name in (STARTED, BY_SESSION, KEPT, BOOSTERS) if name in tables}
+    if STARTED in get:
+        says.append(_how_soon(get[STARTED], words))
+        figures += _soon_chart(get[STARTED], words, shared) if soon else []
+    if BY_SESSION in get:
+        says += _sessions_said(get[BY_SESSION], words)
+        shown += _sessions_table(get[BY_SESSION], words)
+    if KEPT in get:
+        says.append(_how_long(get[KEPT], words))
+        figures += _kept_chart(get[KEPT], words)
+        shown.append(_kept_table(get[KEPT], words))
+    if BOOSTERS in get:
+        says.append(_boosters_said(get[BOOSTERS]))
+        shown.append(_boosters_table(get[BOOSTERS]))
+    return Told(tuple(says), tuple(figures), tuple(shown))
+
+
+def _rows(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples(index=False))
+
+
+def _name(criterion: str, words: Words) -> str:
+    """A criterion in readers' words."""
+    known = words.known.criterion(criterion)
+    title = label(words.known.instrument(known.instrument).title)
+    return f"{title} {short_name(known)}"
+
+
+def _with_limits(rate: float, low: float, high: float) -> str:
+    limits = interval(low, high)
+    return share(rate) if limits == NONE else f"{share(rate)} ({limits})"
+
+
+# --- how soon --------------------------------------------------------------------------------------------
+
+
+def _how_soon(table: pd.DataFrame, words: Words) -> str:
+    """The share who had met the criterion on the calendar days, and when half had."""
+    name = _name(str(table["criterion"].iloc[0]), words)
+    known = table[table["share"].notna()]
+    named = [row for row in _rows(known) if row.named]
+    if not named:
+        return f"How soon people met “{name}” is {HIDDEN}."
+    told = [f"{_with_limits(row.share, row.low, row.high)} by day {row.day}" for row in named]
+    last = known.iloc[-1]
+    half = known.loc[known["share"] >= 0.5, "day"]
+    ends = (
+        f"half had by day {int(half.iloc[0])}" if len(half)
+        else f"fewer than half had by day {int(last['day'])}, the last told ({share(float(last['share']))})"
+    )  # fmt: skip
+    return f"Of {count(named[0].n)} who started, {listed(told)} had met “{name}”; {ends}."
+
+
+def _soon_chart(table: pd.DataFrame, words: Words, shared: bool) -> list[Shown]:
+    from ketaoutcomes import figures
+
+    if table["share"].notna().sum() < 2:
+        return []
+    criterion = str(table["criterion"].iloc[0])
+    says = "Of all who started, whatever their dose, by the day of the score that first showed it."
+    says += " Told once more than ten had gathered, so a few days late." if shared else ""
+    drawn = table[table["day"] % EVERY == 0].assign(competing="", stopped_share=np.nan)
+    drawn = drawn.rename(columns={"share": "estimate"}).drop(columns="named").reset_index(drop=True)
+    draw = partial(_draw, figure=figures.curve, table=drawn, names={criterion: "met it"})
+    name = _name(criterion, words)
+    svg = chart(draw, name="started", says=f"Chart of {name}. {says}", right=1.7)
+    return [Shown(f"{name}: how soon", says, svg)]
+
+
+def _draw(ax: Any, *, figure: Any, table: pd.DataFrame, names: Mapping[str, str]) -> None:
+    figure(table, ax=ax, names=names)
+
+
+def _sessions_said(table: pd.DataFrame, words: Words) -> list[str]:
+    """Of each protocol of which enough is told, who had met the first criterion by which session."""
+    found = []
+    for criterion in (words.first[name] for name in words.instruments):
+        for protocol in words.by_plan(dict.fromkeys(table["protocol"])):
+            own = table[(table["criterion"] == criterion) & (table["protocol"] == protocol)]
+            known = [row for row in _rows(own) if is_number(row.rate)]
+            if len(known) < 2:
+                continue
+            told = [f"{share(row.rate)} by session {row.point}" for row in _some(known)]
+            title = words.protocols.get(protocol, label(protocol))
+            found.append(
+                f"Of {count(known[-1].n)} patients due under {title}, {listed(told)} had met "
+                f"“{_name(criterion, words)}” at any score by then."
+            )
+    return found
+
+
+def _some(rows: list[Any]) -> list[Any]:
+    """The first, the second, one in the middle and the last: as many as a sentence holds."""
+    if len(rows) <= 4:
+        return rows
+    return [rows[0], rows[1], rows[(len(rows) + 1) // 2], rows[-1]]
+
+
+def _sessions_table(table: pd.DataFrame, words: Words) -> list[Plain]:
+    """One table per first criterion: protocols by session."""
+    found = []
+    for criterion in (words.first[name] for name in words.instruments):
+        own = table[table["criterion"] == criterion]
+        points = sorted({int(point) for point in own["point"] if str(point).isdigit()})
+        cell = {(str(row.protocol), int(row.point)): row for row in _rows(own) if str(row.point).isdigit()}
+        lines = []
+        for protocol in words.by_plan(dict.fromkeys(name for name, _ in cell)):
+            rows = [cell.get((protocol, point)) for point in points]
+            due = next((count(row.n) for row in rows if row is not None and is_number(row.n)), HIDDEN)
+            cells = [
+                NONE if row is None else share(row.rate) if is_number(row.rate) else HIDDEN for row in rows
+            ]
+            lines.append((words.protocols.get(protocol, label(protocol)), due, *cells))
+        if lines:
+            heads = (("protocol", True), ("due", False), *((f"session {point}", False) for point in points))
+            title = f"{_name(criterion, words)}: met at a score by session, of all due"
+            found.append(Plain(title, heads, tuple(lines)))
+    return found
+
+
+# --- how long --------------------------------------------------------------------------------------------
+
+
+def _after(day: int) -> str:
+    return f"{day // 7} weeks" if day % 7 == 0 else f"{day} days"
+
+
+def _how_long(table: pd.DataFrame, words: Words) -> str:
+    """Who had lost an early response again, what is estimated, and between which bounds it lies."""
+    name = _name(str(table["criterion"].iloc[0]), words)
+    of = f"met “{name}” by day {int(table['by_day'].iloc[0])}"
+    rows = [row for row in _rows(table) if row.day and is_number(row.no_relapse)]
+    if not rows:
+        return f"How long it lasted for mature courses that {of} is {HIDDEN}."
+    lost = [f"{count(row.lost)} by {_after(row.day)}" for row in rows]
+    last = rows[-1]
+    begun = (
+        f"Of {count(last.n)} mature courses that {of}, these had lost it again at one score: {listed(lost)}."
+    )
+    return (
+        f"{begun} {count(last.not_scored)} were not scored any more by then. If those fared alike, "
+        f"{_with_limits(last.no_relapse, last.low, last.high)} still had it {_after(last.day)} later; "
+        f"whatever became of them, between {share(last.kept_at_least)} and {share(last.kept_at_most)}."
+    )
+
+
+def _kept_chart(table: pd.DataFrame, words: Words) -> list[Shown]:
+    from ketaoutcomes import figures
+
+    if table["no_relapse"].notna().sum() < 2:
+        return []
+    name = _name(str(table["criterion"].iloc[0]), words)
+    says = "Of mature courses that met it early: the estimated share that had not lost it, on named days."
+    names = {lasting_results.RULE: "not lost"}
+    draw = partial(_draw, figure=figures.durability, table=table, names=names)
+    svg = chart(draw, name="kept", says=f"Chart of {name}. {says}", right=1.7)
+    return [Shown(f"{name}: how long", says, svg)]
+
+
+def _kept_table(table: pd.DataFrame, words: Words) -> Plain:
+    heads = (
+        ("after the response", True), ("lost it at one score", False), ("not scored any more", False),
+        ("followed without a loss", False), ("still had it (estimate)", False), ("at least", False),
+        ("at most", False),
+    )  # fmt: skip
+    lines = []
+    for row in (row for row in _rows(table) if row.day):
+        told = is_number(row.no_relapse)
+        rest = (
+            _with_limits(row.no_relapse, row.low, row.high), share(row.kept_at_least), share(row.kept_at_most)
+        ) if told else (HIDDEN,) * 3  # fmt: skip
+        lines.append((_after(row.day), count(row.lost), count(row.not_scored), count(row.at_risk), *rest))
+    n = table["n"].iloc[0]
+    title = (
+        f"{_name(str(table['criterion'].iloc[0]), words)}: what became of it, of {count(n)} mature courses"
+    )
+    return Plain(title, heads, tuple(lines))
+
+
+# --- boosters --------------------------------------------------------------------------------------------
+
+
+def _boosters_said(table: pd.DataFrame) -> str:
+    of, by_day = float(table["of"].iloc[0]), int(table["by_day"].iloc[0])
+    none = table[table["boosters"] == "none"]
+    began = f"{count(of) if is_number(of) else f'A {HIDDEN} number of'} mature courses with planned visits"
+    if not is_number(of) or none.empty or not is_number(float(none["n"].iloc[0])) or of == 0:
+        return f"How many of {began[0].lower() + began[1:]} had boosters is {HIDDEN}."
+    row = _rows(none)[0]
+    some = f"{share(1 - row.share)}, {interval(1 - row.high, 1 - row.low)}"
+    return (
+        f"Of {began}, {count(of - row.n)} ({some}) had a dose after the planned series within {by_day} days "
+        "of the first."
+    )
+
+
+def _boosters_table(table: pd.DataFrame) -> Plain:
+    lines = []
+    for row in _rows(table):
+        name = listed([NUMBERS[one] for one in str(row.boosters).split("+")]).replace(" and ", " or ")
+        rate = _with_limits(row.share, row.low, row.high) if is_number(row.share) else HIDDEN
+        lines.append((name, count(row.n), rate))
+    heads = (("doses after the planned series", True), ("courses", False), ("share", False))
+    title = f"Boosters within {int(table['by_day'].iloc[0])} days of the first dose"
+    return Plain(title, heads, tuple(lines))
