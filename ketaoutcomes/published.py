@@ -7,15 +7,25 @@ for a different cut of the same people.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ketaoutcomes.disclosure import DisclosureError, protection, restatements
+from ketaoutcomes.counts.periods import closed_until, last_day
+from ketaoutcomes.counts.tallies import typed
+from ketaoutcomes.disclosure import (
+    LARGEST_SMALL,
+    DisclosureError,
+    Telling,
+    coarsen,
+    protection,
+    restatements,
+    tellings,
+)
 from ketaoutcomes.plan import PlanError
 from ketaoutcomes.report.meta import Meta
 from ketaoutcomes.report.previous import Last, last_report
@@ -35,19 +45,24 @@ class Published:
     `history` and `steps` are those of `disclosure.Protection`; `restated` lists published counts of earlier
     periods that are told differently now. Both are None where the report follows no other. `benchmarks` is in
     internal reports only: it is counted under other plans, beside which nothing can be protected. `follows`
-    says which report this one follows, for the manifest.
+    says which report this one follows, for the manifest. `coarsened` says by which periods and sites a shared
+    report is told, and why (`disclosure.coarsen`).
     """
 
     tallies: dict[str, Tally]
     history: pd.DataFrame | None = None
     steps: pd.DataFrame | None = None
     restated: pd.DataFrame | None = None
+    coarsened: pd.DataFrame | None = None
     benchmarks: Benchmark | None = None
     follows: Mapping[str, str] | None = None
 
 
 def published(study: Study, *, audience: str, previous: str | Path | None = None) -> Published:
     """The Tallies of a report, protected beside the last one where `previous` names its folder.
+
+    A shared report covers closed periods only: each instrument is counted as of the last day of its last
+    period (`disclosure.tellings`), and periods and small sites are made coarser before anything is hidden.
 
     Raises `NoPreviousReport` where that folder holds no report, and `DisclosureError` where it holds none
     that this one can follow.
@@ -58,15 +73,52 @@ def published(study: Study, *, audience: str, previous: str | Path | None = None
         counted = _counted(study, audience=audience)
         return Published(counted, benchmarks=study.benchmarks() if study.as_of != "none" else None)
     last = None if previous is None else last_report(previous)
-    counted = _counted(study, audience=audience, last=last)
-    profile = study.plan.report.profile
+    profile, told = study.plan.report.profile, () if last is None else tuple(last.tallies.values())
+    by_month = study.tally(at="month", kind="current", tables=("points",))
+    periods = tellings(by_month, LARGEST_SMALL[profile], told)
+    counted = _closed(study, periods, last)
+    coarse, coarsened = coarsen(list(counted.values()), LARGEST_SMALL[profile], told, periods)
     before = None if last is None else last.protection(list(counted))
-    done = protection(list(counted.values()), profile, before)
+    done = protection(coarse, profile, before)
     tallies = dict(zip(counted, done.tallies, strict=True))
     if last is None or before is None:
-        return Published(tallies, done.history)
+        return Published(tallies, done.history, coarsened=coarsened)
     restated = restatements(before.tallies, done.tallies)
-    return Published(tallies, done.history, done.steps, restated, follows=last.follows)
+    return Published(tallies, done.history, done.steps, restated, coarsened, follows=last.follows)
+
+
+def _closed(study: Study, periods: Sequence[Telling], last: Last | None) -> dict[str, Tally]:
+    """The Tallies of a shared report, each instrument counted as of the last day of the periods it is told by.
+
+    What belongs to no instrument is counted as of the latest of these days.
+    """
+    days = {one.instrument: last_day(one.until) for one in periods}
+    latest = max(days.values(), default=study.as_of)
+    if closed_until(study.as_of) < 0 or not days or latest > study.as_of:
+        # A day before that of the last report is refused when the Tallies are protected.
+        return _counted(study, audience=SHARED, last=last)
+    counted: dict[str, dict[str, Tally]] = {}
+    for day in sorted({latest, *days.values()}):
+        own = study if day == study.as_of else type(study)(study.cohort, day, plan=study.plan)
+        counted[day] = _counted(own, audience=SHARED, last=last)
+    result = counted.pop(latest)
+    for day, then in counted.items():
+        instruments = [name for name, until in days.items() if until == day]
+        result = {name: _as_of(now, then.get(name, now), instruments) for name, now in result.items()}
+    return result
+
+
+def _as_of(now: Tally, then: Tally, instruments: Sequence[str]) -> Tally:
+    """One Tally with the rows of some instruments taken from another; whole where its rows are one partition."""
+    if now.header.basis or now.header.measure:
+        whole = now.points["instrument"].isin(instruments).all()
+        return replace(then, header=now.header) if whole else now
+    tables: dict[str, Any] = {}
+    for name, table in now.tables().items():
+        other = then.tables()[name]
+        parts = [table[~table["instrument"].isin(instruments)], other[other["instrument"].isin(instruments)]]
+        tables[name] = typed(name, pd.concat(parts, ignore_index=True), now.header.by)
+    return replace(now, **tables)
 
 
 def report_tallies(study: Study, *, audience: str) -> dict[str, Tally]:

@@ -370,7 +370,8 @@ class Study(
         return write(
             out, tallies=told.tallies, plan=self.plan, meta=report_meta(self, told.tallies), profile=profile,
             audience=reader, history=told.history, steps=told.steps, restated=told.restated,
-            benchmarks=told.benchmarks, follows=told.follows, as_pdf=pdf, force=force,
+            coarsened=told.coarsened, benchmarks=told.benchmarks, follows=told.follows, as_pdf=pdf,
+            force=force,
         )  # fmt: skip
 
     # What was asked for, checked.

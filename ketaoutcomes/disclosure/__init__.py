@@ -46,7 +46,7 @@ import pandas as pd
 
 from ketaoutcomes.counts.tallies import Tally, typed
 from ketaoutcomes.disclosure.choose import choose
-from ketaoutcomes.disclosure.coarser import coarsen
+from ketaoutcomes.disclosure.coarser import Telling, coarsen, tellings
 from ketaoutcomes.disclosure.facts import DisclosureError, Margin, margins
 from ketaoutcomes.disclosure.good_time import protect_good_time
 from ketaoutcomes.disclosure.linked import (
@@ -71,11 +71,13 @@ __all__ = [
     "STATISTICS",
     "DisclosureError",
     "Protection",
+    "Telling",
     "coarsen",
     "moments",
     "protect",
     "protection",
     "restatements",
+    "tellings",
 ]
 
 LARGEST_SMALL = {"cms11": 10, "opensafely": 7}

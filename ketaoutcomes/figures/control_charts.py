@@ -132,8 +132,10 @@ def _periods_below(ax: Axes, table: pd.DataFrame) -> None:
     write_below(ax, 0, "n", row=2)
     for place in range(0, len(table), step):
         one = table.iloc[place]
-        year, _, rest = str(one["period"]).partition("-")
-        write_below(ax, place, label(rest or year), row=0, inside=True)
+        first, _, last = str(one["period"]).partition("/")
+        year, _, rest = first.partition("-")
+        months = f"{rest}\N{EN DASH}{last[5:]}" if last else rest or year
+        write_below(ax, place, label(months), row=0, inside=True)
         if place == 0 or str(table["period"].iloc[place - step])[:4] != year:
             write_below(ax, place, label(year), row=1, inside=True)
         write_below(ax, place, count(one["n"]), row=2, inside=True)

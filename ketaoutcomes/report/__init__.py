@@ -18,6 +18,7 @@ from ketaoutcomes.report.page import AUDIENCES, arranged, render
 from ketaoutcomes.report.pdf import pdf
 from ketaoutcomes.report.record import manifest_json, results_json
 from ketaoutcomes.report.series import in_series
+from ketaoutcomes.report.told_by import told_by
 from ketaoutcomes.report.workbook import workbook
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def write(
     history: pd.DataFrame | None = None,
     steps: pd.DataFrame | None = None,
     restated: pd.DataFrame | None = None,
+    coarsened: pd.DataFrame | None = None,
     benchmarks: Benchmark | None = None,
     follows: Mapping[str, str] | None = None,
     as_pdf: bool = False,
@@ -53,7 +55,8 @@ def write(
     `profile` is None: the page then says that it must not be passed on. The same input gives the same bytes.
     In a series of reports `history` is what all of them told, which the next one needs; `steps` and
     `restated` say what was repeated as it stood and which published numbers changed, and `follows` names the
-    last one in the manifest. Tallies named safety,
+    last one in the manifest. `coarsened` says by which periods and sites the counts are told, and why
+    (`disclosure.coarsen`). Tallies named safety,
     safety_by_session and durability make sections of their own. `benchmarks`, one's own rates by the rules of
     published series, is for internal reports only: its counts are protected by nothing. With
     `as_pdf`, the page is written as report.pdf, too.
@@ -73,7 +76,7 @@ def write(
         raise ValueError("a shared report cannot hold one's own counts by the rules of published series")
     tables = finish(tallies, plan.folders)
     beside = by_their_rules(benchmarks) or from_the_page(tables, plan)
-    tables |= {one.name: one for one in beside} | in_series(steps, restated)
+    tables |= {one.name: one for one in beside} | in_series(steps, restated) | told_by(coarsened)
     header = next(iter(tallies.values())).header
     content = arranged(tables, plan, audience)
     page = render(content, header, plan=plan, meta=meta, profile=profile, audience=audience)

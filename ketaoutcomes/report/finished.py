@@ -38,7 +38,7 @@ _AXES = {
         "at the end of the series",
         "the score nearest to the plan's day after the last induction dose",
     ),
-    "month": ("by month", "the end score, in the month in which the series came due"),
+    "month": ("by month or longer period", "the end score, in the period in which the series came due"),
 }
 
 
@@ -109,15 +109,14 @@ def _over_time(tally: Tally) -> list[Described]:
     method, level = tally.header.limits()
     monthly = course_results.rates(tally, at="month", analysis=ANALYSES)
     rates = period_rates(monthly, tally.header.as_of, method=method, level=level)
-    per = "quarter" if monthly["point"].astype(str).str.contains("Q").any() else "month"
     found = [
         Described("rates_period", "Rates by closed period", _PERIODS, rates),
         Described("changes", "What changed", _CHANGES, changes(rates, level=level)),
         Described(
             "control",
-            f"Control charts by {per}",
+            "Control charts by period",
             _CONTROL,
-            control_results.charts(tally, criteria=_first_two(tally), per=per),
+            control_results.charts(tally, criteria=_first_two(tally)),
         ),
     ]
     return [one for one in found if len(one.table) or (one.name == "changes" and len(rates))]
@@ -132,9 +131,9 @@ def _first_two(tally: Tally) -> list[str]:
     return [name for names in own.values() for name in names[:2]]
 
 
-_PERIODS = "Months, quarters and half-years that are over; a sum with a hidden month is hidden."
+_PERIODS = "Periods that are over: months and sums of them; a sum with a hidden month is hidden."
 _CHANGES = "The last closed period against the one before, of everyone due, with Newcombe's interval."
-_CONTROL = "Of everyone due, by the month in which series came due, with the limits of chance."
+_CONTROL = "Of everyone due, by the period in which series came due, with the limits of chance."
 
 
 def _sites(tally: Tally) -> list[Described]:

@@ -40,7 +40,7 @@ def letter(
     lines = [f"{line.question} {line.says}" for line in content["glance"]]
     return eml(
         Letter(
-            subject=f"{label(meta.title)}, {sentences.as_of(header.as_of)}",
+            subject=f"{label(meta.title)}, {sentences.counted(meta.as_of, header.as_of)}",
             paragraphs=[*_answers(content), *lines],
             table=_table(content["ends"]),
             picture=drawn,

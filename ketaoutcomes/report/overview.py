@@ -140,7 +140,7 @@ def _moved(chart: pd.DataFrame) -> str:
     one = chart.iloc[0]
     inside = [period(str(name)) for name in chart.loc[chart["in_baseline"], "period"]]
     if not inside or one["status"] == "too_few_periods":
-        return f"{said} Too few periods for limits."
+        return said if fired else "Too few periods yet for limits of chance."
     kind = CHART_SAID.get(str(one["chart"]), str(one["chart"]))
     held = "frozen on" if one["frozen"] else "resting on"
     hidden = int((chart["reason"] == "hidden").sum())

@@ -19,6 +19,7 @@ from ketaoutcomes.report.lasting import lasting
 from ketaoutcomes.report.quality import quality
 from ketaoutcomes.report.series import good_time_day, repeated, told_again
 from ketaoutcomes.report.side_effects import side_effects
+from ketaoutcomes.report.told_by import periods_said, sites_said
 from ketaoutcomes.results import wording
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def render(
         "style": style, "style_hash": f"sha256-{digest}", "meta": meta, "plan": plan, "header": header,
         "files": meta.ledger is not None and bool((meta.ledger["file"] != "").any()),
         "audience": audience, "stands_for": AUDIENCES[audience], "profile": profile,
-        "profile_says": PROFILES.get(profile or "", ""), "as_of": sentences.as_of(header.as_of),
+        "profile_says": PROFILES.get(profile or "", ""), "as_of": sentences.counted(meta.as_of, header.as_of),
         "dates_say": sentences.DATES.get(meta.dates, ""), "level": f"{100 * plan.rates.level:g}",
     }  # fmt: skip
     return templates.get_template("page.html").render({**context, **content})
@@ -129,6 +130,7 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
         "ends": ends,
         "by_site": views.group_blocks([get("rates_end_by_site")], "Site", words) if ends else [],
         "sites": overview.sites(tables, words), "funnels": overview.funnels(tables, words),
+        "told_by": periods_said(tables, words), "sites_joined": sites_said(tables),
         "months": _shown(views.point_blocks(get("rates_month"), words, draw=False)),
         "control": overview.control_charts(get("control"), words),
         "retention": stays, "retention_chart": _retention(get("retention")),
@@ -162,7 +164,7 @@ CONTENTS = (
     ("scored", "Who was scored", "measured"), ("sessions", "After each session", "sessions"),
     ("weeks", "Week by week", "weeks"), ("end", "At the end", "ends"),
     ("good-time", "Good time", "good_time"),
-    ("over-time", "From month to month", "months"), ("sites", "Sites", "by_site"),
+    ("over-time", "Over time", "months"), ("sites", "Sites", "by_site"),
 )  # fmt: skip
 """Sections in reading order: id, name in the list of contents, what must be there."""
 

@@ -1,76 +1,41 @@
-"""Closed periods: quarters and half-years as sums of months, and what changed from one to the next.
+"""Closed periods: months, longer periods as sums of months, and what changed from one to the next.
 
 A period is closed once its last day is over. A sum with a hidden month is hidden, so nothing is shown here
-that the months do not show.
+that the months do not show. What was made coarser before it was protected is told by its own periods alone.
 """
 
 from __future__ import annotations
 
-import datetime
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.counts.periods import Period, closed_until, period
 from ketaoutcomes.estimates import difference, rate_with_limits
 
-GRAINS = ("month", "quarter", "half_year")
-"""How long a period is, shortest first."""
+GRAINS = ("month", "quarter", "half_year", "year")
+"""How long a period is, shortest first. One that holds a few months more has the grain of the others."""
 
-MONTHS = {"month": 1, "quarter": 3, "half_year": 6}
+MONTHS = {"month": 1, "quarter": 3, "half_year": 6, "year": 12}
 _COUNTS = ["due", "assessed", "met", "n"]
 _KEYS = ["instrument", "criterion", "analysis"]
 _RATE = [*_COUNTS, "rate", "low", "high", "reason"]
 
 
-class Period(NamedTuple):
-    """A calendar period: its grain and its first month, counted from year 0."""
+def grain_of(one: Period) -> str:
+    """The longest grain that a period fills.
 
-    grain: str
-    first: int
-
-    @property
-    def last(self) -> int:
-        """Its last month."""
-        return self.first + MONTHS[self.grain] - 1
-
-    @property
-    def name(self) -> str:
-        """As in tables: 2026-10, 2026-Q4 or 2026-H2."""
-        year, month = divmod(self.first, 12)
-        if self.grain == "month":
-            return f"{year}-{month + 1:02d}"
-        return f"{year}-{'Q' if self.grain == 'quarter' else 'H'}{month // MONTHS[self.grain] + 1}"
-
-
-def period(name: str) -> Period | None:
-    """A period from its name; None for anything else.
-
-    >>> period("2026-10"), period("2026-Q4"), period("end")
-    (Period(grain='month', first=24321), Period(grain='quarter', first=24321), None)
-    >>> [period(name).name for name in ("2026-01", "2026-Q2", "2026-H1")]
-    ['2026-01', '2026-Q2', '2026-H1']
+    >>> grain_of(Period(24319, 3)), grain_of(Period(24319, 4)), grain_of(Period(24319))
+    ('quarter', 'quarter', 'month')
     """
-    year, _, part = name.partition("-")
-    grain = {"Q": "quarter", "H": "half_year"}.get(part[:1], "month")
-    number = part if grain == "month" else part[1:]
-    if not (year.isdigit() and number.isdigit()):
-        return None
-    return Period(grain, 12 * int(year) + (int(number) - 1) * MONTHS[grain])
+    return next(grain for grain in reversed(GRAINS) if MONTHS[grain] <= one.months)
 
 
-def closed_until(as_of: str) -> int:
-    """The last month that is over on a day; -1 where the day is no date.
-
-    >>> closed_until("2026-10-31") - closed_until("2026-10-30"), closed_until("complete")
-    (1, -1)
-    """
-    try:
-        day = datetime.date.fromisoformat(as_of)
-    except ValueError:
-        return -1
-    whole = (day + datetime.timedelta(days=1)).day == 1
-    return 12 * day.year + day.month - (1 if whole else 2)
+def _calendar_name(grain: str, first: int) -> str:
+    """As in tables: 2026-10, 2026-Q4 or 2026-H2."""
+    year, month = divmod(first, 12)
+    if grain == "month":
+        return f"{year}-{month + 1:02d}"
+    return f"{year}-{'Q' if grain == 'quarter' else 'H'}{month // MONTHS[grain] + 1}"
 
 
 def period_rates(monthly: pd.DataFrame, as_of: str, *, method: str, level: float) -> pd.DataFrame:
@@ -78,6 +43,7 @@ def period_rates(monthly: pd.DataFrame, as_of: str, *, method: str, level: float
 
     Columns: grain, period, instrument, criterion, analysis, due, assessed, met, n, rate, low, high, reason.
     Quarters and half-years of which a month is missing from the table (before the first course) are left out.
+    An instrument that is told by longer periods has those and no sums of them.
     """
     found = [period(str(point)) for point in monthly["point"]]
     last = closed_until(as_of)
@@ -85,12 +51,14 @@ def period_rates(monthly: pd.DataFrame, as_of: str, *, method: str, level: float
     table = monthly.loc[over, [*_KEYS, *_COUNTS]].reset_index(drop=True)
     known = [one for one, kept in zip(found, over, strict=True) if one is not None and kept]
     first = np.array([one.first for one in known], dtype=np.int64)
-    given = np.array([one.grain for one in known], dtype=object)
-    parts = []
-    for grain in GRAINS:
-        shorter = [g for g in GRAINS if MONTHS[g] <= MONTHS[grain] and (given == g).any()]
+    given = np.array([grain_of(one) for one in known], dtype=object)
+    longer = table["instrument"].isin(_told_longer(monthly)).to_numpy(dtype=bool)
+    names = [str(point) for point in monthly.loc[over, "point"]]
+    parts = [table.assign(grain=given, period=names)[longer]] if longer.any() else []
+    for grain in GRAINS[:3]:
+        shorter = [g for g in GRAINS if MONTHS[g] <= MONTHS[grain] and (given[~longer] == g).any()]
         if shorter:
-            of = given == shorter[-1]
+            of = (given == shorter[-1]) & ~longer
             parts.append(_summed(table[of], first[of], shorter[-1], grain))
     columns = ["grain", "period", *_KEYS, *_RATE]
     if not parts:
@@ -98,6 +66,12 @@ def period_rates(monthly: pd.DataFrame, as_of: str, *, method: str, level: float
     summed = pd.concat(parts, ignore_index=True)
     found_rates: pd.DataFrame = _with_rates(summed, method, level)[columns]
     return found_rates
+
+
+def _told_longer(monthly: pd.DataFrame) -> list[str]:
+    """The instruments that are told by periods of more than a month."""
+    joined = monthly["point"].astype(str).str.contains("/")
+    return [str(name) for name in monthly.loc[joined, "instrument"].unique()]
 
 
 def _summed(table: pd.DataFrame, first: np.ndarray, of: str, grain: str) -> pd.DataFrame:
@@ -113,7 +87,7 @@ def _summed(table: pd.DataFrame, first: np.ndarray, of: str, grain: str) -> pd.D
         np.add.at(total, group, table[name].to_numpy(dtype=np.float64))  # numpy keeps NaN, pandas skips it
         counts[name] = total
     counts = counts[counts["_parts"] == months // MONTHS[of]]
-    names = [Period(grain, int(month)).name for month in counts["_start"]]
+    names = [_calendar_name(grain, int(month)) for month in counts["_start"]]
     return counts.assign(grain=grain, period=names)
 
 
@@ -130,15 +104,16 @@ def changes(rates: pd.DataFrame, *, level: float) -> pd.DataFrame:
     """The last closed period against the one before it, of everyone due, by instrument and criterion.
 
     `rates` is a table of `period_rates`. Each instrument is compared by the shortest grain at which its first
-    criterion is shown in both periods; instruments without such a grain have no row. Columns: instrument,
+    criterion is shown in both periods; instruments without such a grain have no row. Where periods have
+    become longer, as many of the shorter ones before stand against the first of them. Columns: instrument,
     criterion, grain, period, before, met, n, rate, met_before, n_before, rate_before, difference, low, high
     (Newcombe's interval of the difference), evidence (none, higher, lower; blank where hidden).
     """
     table = rates[rates["analysis"] == "nri"]
     parts = []
     for _, own in table.groupby("instrument", sort=False):
-        for grain in GRAINS:
-            pair = _last_two(own[own["grain"] == grain])
+        for grain in current_grains(own):
+            pair = _last_two(own, grain)
             if pair is not None:
                 parts.append(pair)
                 break
@@ -155,18 +130,43 @@ def changes(rates: pd.DataFrame, *, level: float) -> pd.DataFrame:
     return result
 
 
-def _last_two(own: pd.DataFrame) -> pd.DataFrame | None:
+def current_grains(own: pd.DataFrame) -> list[str]:
+    """The grains of one instrument's periods, shortest first, but those that longer ones followed."""
+    ends = {g: _periods(own[own["grain"] == g]) for g in GRAINS}
+    there = [grain for grain in GRAINS if ends[grain]]
+    return [
+        grain
+        for i, grain in enumerate(there)
+        if all(ends[longer][-1].first <= ends[grain][-1].last for longer in there[i + 1 :])
+    ]
+
+
+def _periods(own: pd.DataFrame) -> list[Period]:
+    return sorted(one for name in own["period"].unique() if (one := period(str(name))) is not None)
+
+
+def _last_two(own: pd.DataFrame, grain: str) -> pd.DataFrame | None:
     """The last period of one grain beside the one just before; None where the first criterion is hidden."""
-    names = {name: found for name in own["period"].unique() if (found := period(str(name))) is not None}
-    if not names:
-        return None
-    last = max(names, key=lambda name: names[name].first)
-    grain = names[last].grain
-    before = Period(grain, names[last].first - MONTHS[grain]).name
-    now, then = own[own["period"] == last], own[own["period"] == before]
+    names = {period(str(name)): str(name) for name in own["period"].unique()}
+    last = _periods(own[own["grain"] == grain])[-1]
+    before: list[Period] = []
+    at = last.first
+    while at > last.first - last.months:
+        ends = [one for one in names if one is not None and one.last == at - 1]
+        if not ends:
+            return None
+        # Calendar quarters stand beside the months they are sums of: the one as long as the last comes first.
+        before.append(max(ends, key=lambda one: (one.months == last.months, -one.months)))
+        at = before[-1].first
+    now = own[own["period"] == names[last]]
+    then = own[own["period"].isin([names[one] for one in before])]
+    parts = then.groupby("criterion", sort=False)
+    summed = pd.DataFrame({name: parts[name].sum(min_count=len(before)) for name in ("met", "n")})
+    summed["rate"] = summed["met"] / summed["n"].where(summed["n"] > 0)
     pair: pd.DataFrame = now.merge(
-        then[["criterion", "met", "n", "rate"]], on="criterion", how="inner", suffixes=("", "_before")
+        summed.reset_index(), on="criterion", how="inner", suffixes=("", "_before")
     )
     if pair.empty or np.isnan(pair[["rate", "rate_before"]].iloc[0].to_numpy(dtype=np.float64)).any():
         return None
-    return pair.assign(before=before)
+    named = names[before[0]] if len(before) == 1 else Period(at, last.first - at).name
+    return pair.assign(before=named)

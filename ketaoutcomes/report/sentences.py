@@ -77,6 +77,15 @@ def as_of(text: str) -> str:
     return AS_OF.get(text) or f"records to {calendar_day(text)}"
 
 
+def counted(records: str, closed: str) -> str:
+    """The as-of day of a report, and the day to which it counts where that is an earlier one.
+
+    >>> counted("2026-11-30", "2026-10-31")
+    'records to 30 November 2026, counted to 31 October 2026'
+    """
+    return as_of(records) if records == closed else f"{as_of(records)}, counted to {calendar_day(closed)}"
+
+
 def known_to(criterion: Criterion, instrument: Instrument) -> str:
     """What patients who meet a criterion "are known" to have done.
 

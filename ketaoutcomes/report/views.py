@@ -13,7 +13,7 @@ from ketaoutcomes.counts.good_time_cells import UNSCORED
 from ketaoutcomes.report import sentences
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described, grouping
-from ketaoutcomes.report.periods import GRAINS
+from ketaoutcomes.report.periods import current_grains
 from ketaoutcomes.results.wording import count, is_number, label, listed, percent, period, plural
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Block:
     def due_only(self) -> bool:
         """Whether rates of those scored are hidden in most rows of a table by period: they are left out."""
         scored = [pair.scored.reason == "hidden" for line in self.lines for pair in line.pairs]
-        return self.head in ("Month", "Quarter") and 2 * sum(scored) > len(scored)
+        return self.head in ("Month", "Period") and 2 * sum(scored) > len(scored)
 
     @property
     def is_shown(self) -> bool:
@@ -171,8 +171,9 @@ def latest(described: Described | None, words: Words) -> dict[str, Answer]:
     found: dict[str, Answer] = {}
     table = described.table if described is not None else None
     for instrument in words.instruments if table is not None else ():
-        for grain in GRAINS:
-            own = table[(table["instrument"] == instrument) & (table["grain"] == grain)]  # type: ignore[index]
+        mine = table[table["instrument"] == instrument]  # type: ignore[index]
+        for grain in current_grains(mine):
+            own = mine[mine["grain"] == grain]
             names = sorted(own["period"].unique())
             rows = own[own["period"] == names[-1]] if names else own
             if len(rows) and is_number(rows[rows["analysis"] == "nri"]["rate"].iloc[0]):
@@ -237,7 +238,7 @@ def point_blocks(
         says = _conclusion(axis, lines, words)
         svg = _drawn(rows, f"{described.name}-{len(found)}", words, says, size) if draw else None
         head = {"session": "Session", "week": "Week", "month": "Month"}.get(axis, "Point")
-        head = "Quarter" if axis == "month" and "Q" in str(rows["point"].iloc[0]) else head
+        head = "Period" if axis == "month" and rows["point"].str.contains("/").any() else head
         block = Block(words.titles[instrument], head, _heads(lines, words), lines, says, svg)
         found.append((", ".join(group), block))
     return found

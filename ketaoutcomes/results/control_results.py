@@ -51,6 +51,8 @@ def charts(
 ) -> pd.DataFrame:
     """A control chart of a rate by calendar month or quarter: one per group and criterion.
 
+    A Tally whose months were added up to longer periods (`disclosure.coarsen`) is charted by those.
+
     Args:
         tally: counted with the axis month (and any grouping).
         criteria, kind, analysis: as for `course_results.rates`.

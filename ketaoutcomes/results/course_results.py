@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.counts.periods import Period, period
 from ketaoutcomes.disclosure import moments
 from ketaoutcomes.estimates import rate_with_limits
 from ketaoutcomes.shown import WrongChoice
@@ -114,12 +115,14 @@ def _layout(
     groups = cells[by].drop_duplicates().sort_values(by).to_dict("records") if by else [{}]
     rows = []
     of = {name: plan["definitions"]["criteria"][name]["instrument"] for name in criteria}
-    months = _months(tally, cells) if axis == "month" else ()
+    months = _months(tally, cells) if axis == "month" else {}
+    every = max(months.values(), key=len, default=())
     for g, group in enumerate(groups):
-        points, reason = points_of_group(tally, plan, axis, group, months, cells)
+        points, reason = points_of_group(tally, plan, axis, group, every, cells)
         for c, name in enumerate(criteria):
+            own = points if points != every else months.get(of[name], points)
             for k, one in enumerate(kinds):
-                for i, point in enumerate(points):
+                for i, point in enumerate(own):
                     rows.append(
                         {**group, "axis": axis, "instrument": of[name], "criterion": name, "kind": one,
                          "point": point, "_reason": reason,
@@ -166,8 +169,30 @@ def points_of_group(
     return ("",), "judged_by_week_only" if by_week_only else "not_visit_based"
 
 
-def _months(tally: Tally, cells: pd.DataFrame) -> tuple[str, ...]:
-    """Every month from the first with a course to the as-of month, empty ones included; or longer periods."""
+def _months(tally: Tally, cells: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """By instrument, every month from the first with a course to the as-of month, empty ones included.
+
+    Where an instrument is told by longer periods, each has its own, empty ones between them included.
+    """
+    instruments = [str(name) for name in cells["instrument"].unique()]
+    if not cells["point"].str.contains("/").any():
+        return dict.fromkeys(instruments, _to_as_of(tally, cells))
+    return {name: _told(cells.loc[cells["instrument"] == name, "point"]) for name in instruments}
+
+
+def _told(names: pd.Series[str]) -> tuple[str, ...]:
+    """The periods that are told, and months or as long a period where nobody came due between two of them."""
+    laid: list[Period] = []
+    for one in sorted(found for found in map(period, names.unique()) if found is not None):
+        at = laid[-1].last + 1 if laid else one.first
+        while at + one.months <= one.first:
+            laid.append(Period(at, one.months))
+            at += one.months
+        laid += [*(Period(month) for month in range(at, one.first)), one]
+    return tuple(one.name for one in laid)
+
+
+def _to_as_of(tally: Tally, cells: pd.DataFrame) -> tuple[str, ...]:
     months = sorted({point for point in cells["point"] if point})
     last = tally.header.as_of[:7]
     if not months or not last[:4].isdigit():

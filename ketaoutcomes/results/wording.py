@@ -109,7 +109,12 @@ def period(text: str) -> str:
 
     >>> period("2026-10"), period("2026-Q3"), period("2026-H1")
     ('October 2026', 'July to September 2026', 'January to June 2026')
+    >>> period("2026-08/2026-10"), period("2025-11/2026-01")
+    ('August to October 2026', 'November 2025 to January 2026')
     """
+    if "/" in text:
+        begin, end = map(period, text.split("/", 1))
+        return f"{begin.removesuffix(end[-5:])} to {end}"
     year, _, part = text.partition("-")
     months = {"Q": 3, "H": 6}.get(part[:1], 0)
     if not (months and year.isdigit() and part[1:].isdigit()):

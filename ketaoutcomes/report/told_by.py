@@ -1,0 +1,98 @@
+"""By which periods and sites a shared report is told, and why: said beside the tables it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ketaoutcomes.report.finished import Described
+from ketaoutcomes.results.wording import calendar_day, is_number, label, listed, share
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ketaoutcomes.report.views import Words
+
+NAME = "told_by"
+_SAYS = (
+    "How long the periods are that each instrument is told by, until which day, when the next one is over, "
+    "and which share of its rates can be shown by them; which sites are told as one."
+)
+LENGTHS = {
+    "months": "month by month", "quarters": "three months at a time",
+    "half-years": "six months at a time", "years": "twelve months at a time",
+}  # fmt: skip
+
+
+def told_by(coarsened: pd.DataFrame | None) -> dict[str, Described]:
+    """The finished table of the steps that `disclosure.coarsen` took; none for exact counts."""
+    if coarsened is None or coarsened.empty:
+        return {}
+    return {NAME: Described(NAME, "Periods and sites told", _SAYS, coarsened.reset_index(drop=True))}
+
+
+def periods_said(tables: Mapping[str, Described], words: Words) -> list[str]:
+    """For each instrument, how long its periods are, why, and when the next one is over."""
+    if NAME not in tables:
+        return []
+    table = tables[NAME].table
+    rows = {str(row.instrument): row for row in table[table["table"] == "period"].itertuples(index=False)}
+    said = [_said(words.titles[name], rows[name]) for name in words.instruments if name in rows]
+    nexts = {(rows[name].until, rows[name].next) for name in words.instruments if name in rows}
+    if len(nexts) == 1:
+        ((until, following),) = nexts
+        said.append(_until(str(until), str(following)))
+    else:
+        said += [
+            f"{words.titles[name]}: {_until(str(rows[name].until), str(rows[name].next))}"
+            for name in words.instruments
+            if name in rows
+        ]
+    return said
+
+
+def _until(until: str, following: str) -> str:
+    return (
+        f"Counted are those who came due up to {calendar_day(until)}; the next period is over on "
+        f"{calendar_day(following)}."
+    )
+
+
+def _said(title: str, row: object) -> str:
+    step, reason = str(getattr(row, "step", "")), str(getattr(row, "reason", ""))
+    length = LENGTHS.get(step, step)
+    told, shorter = getattr(row, "told", None), getattr(row, "shorter", None)
+    if reason == "held":
+        return f"{title} is told {length}, as in the last report."
+    if reason == "coarser":
+        return (
+            f"{title} is told {length} from now on, since too little could be shown by shorter periods. What "
+            "was told before stands."
+        )
+    if reason == "most":
+        return (
+            f"{title} is told {length}: that shows the most of its rates ({_share(told)}), though not the "
+            "three quarters that are wanted."
+        )
+    if is_number(shorter):
+        return (
+            f"{title} is told {length}, the shortest periods by which at least three quarters of its rates "
+            f"can be shown ({_share(told)}; by shorter periods {_share(shorter)})."
+        )
+    return f"{title} is told {length}: at least three quarters of its rates can be shown ({_share(told)})."
+
+
+def _share(value: object) -> str:
+    return share(float(value)) if isinstance(value, int | float) else ""
+
+
+def sites_said(tables: Mapping[str, Described]) -> str:
+    """Which sites are told as one; empty where none are."""
+    if NAME not in tables:
+        return ""
+    table = tables[NAME].table
+    joined = [str(names) for names in table.loc[table["table"] == "site", "joined"]]
+    if not joined:
+        return ""
+    names = listed([label(name) for name in joined[0].split("\n")])
+    return f"Told together as other sites, since too few of one alone were treated to show: {names}."
