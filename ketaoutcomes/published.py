@@ -88,7 +88,7 @@ def published(study: Study, *, audience: str, previous: str | Path | None = None
 
 
 def _closed(study: Study, periods: Sequence[Telling], last: Last | None) -> dict[str, Tally]:
-    """The Tallies of a shared report, each instrument counted as of the last day of the periods it is told by.
+    """The Tallies of a shared report, each instrument as of the last day of the periods it is told by.
 
     What belongs to no instrument is counted as of the latest of these days.
     """
@@ -109,7 +109,7 @@ def _closed(study: Study, periods: Sequence[Telling], last: Last | None) -> dict
 
 
 def _as_of(now: Tally, then: Tally, instruments: Sequence[str]) -> Tally:
-    """One Tally with the rows of some instruments taken from another; whole where its rows are one partition."""
+    """One Tally with the rows of some instruments taken from another; whole where they are one partition."""
     if now.header.basis or now.header.measure:
         whole = now.points["instrument"].isin(instruments).all()
         return replace(then, header=now.header) if whole else now
