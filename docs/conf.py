@@ -7,6 +7,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import gallery
+from sphinx.ext.napoleon import Config
+from sphinx.ext.napoleon.docstring import GoogleDocstring, NumpyDocstring
 
 import ketaoutcomes
 
@@ -25,7 +27,7 @@ default_role = "code"  # names in docstrings stand between single backticks
 autodoc_typehints = "signature"
 autodoc_class_signature = "separated"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "inherited-members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True, "inherited-members": True}
 maximum_signature_line_length = 90
 python_use_unqualified_type_names = True
 
@@ -40,6 +42,15 @@ def draw_gallery(app: Any) -> None:
     gallery.draw(Path(app.srcdir))
 
 
+def lay_out(app: Any, what: str, name: str, of: Any, options: Any, lines: list[str]) -> None:
+    """Let `Args:` and the like be lists. Not of properties, whose first words would be taken for a type."""
+    if what in {"function", "method", "class", "exception"}:
+        rules = Config(napoleon_use_ivar=True)
+        for kind in (NumpyDocstring, GoogleDocstring):
+            lines[:] = kind(lines, rules, app, what, name, of, options).lines()
+
+
 def setup(app: Any) -> None:
-    """Draw the gallery before the pages are read."""
+    """Draw the gallery before the pages are read, and lay out docstrings."""
     app.connect("builder-inited", draw_gallery)
+    app.connect("autodoc-process-docstring", lay_out)

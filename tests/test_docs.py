@@ -107,5 +107,17 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
-    api = (tmp_path / "site" / "api.html").read_text(encoding="utf-8")
-    assert all(f'id="ketaoutcomes.Study.{verb}"' in api for verb in ("rates", "good_time", "table1", "curve"))
+    pages = [
+        (tmp_path / "site" / name).read_text(encoding="utf-8") for name in ("api.html", "api-tables.html")
+    ]
+    told = set(re.findall(r'id="ketaoutcomes\.([\w.]+)"', " ".join(pages)))
+    ends = {
+        name
+        for one in told
+        for name in (one, one.partition(".")[2], ".".join(one.split(".")[-2:]), one.split(".")[-1])
+    }
+    face = (ROOT / "tests" / "public_face.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in face if line.partition("(")[0] not in ends] == []
+    results = {path.stem for path in (ROOT / "ketaoutcomes" / "results").glob("*.py")}
+    named = set(re.findall(r'class="pre">([a-z_]+\.\w+)<', " ".join(pages)))
+    assert [name for name in sorted(named) if name.split(".")[0] in results and name not in ends] == []

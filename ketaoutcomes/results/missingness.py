@@ -40,8 +40,9 @@ COLUMNS = (
 def missingness(tallies: Sequence[Tally], plan: Plan, *, at: str = "end") -> pd.DataFrame:
     """Who has no score at each point, by variable: one Tally of `points` for each, grouped by it last.
 
-    One row per (protocol, where sessions are asked for,) instrument, criterion, point, variable and level;
-    `COLUMNS` says which. `missing` is of `due`: those whose last earlier score met the criterion, those whose
+    One row per (protocol, where sessions are asked for,) instrument, criterion, point, variable and level:
+    instrument, criterion, axis, point, variable, level, due, scored, missing, last_met, last_not_met,
+    never_scored, share, low, high, smd. `missing` is of `due`: those whose last earlier score met the criterion, those whose
     did not, those never scored after the first dose. `smd`, once per variable (in the row of its first
     level), is the standardised distance between the missing and the scored over the levels on record.
     Hidden counts make what is computed from them NaN.

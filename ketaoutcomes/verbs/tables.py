@@ -84,7 +84,7 @@ class TableVerbs:
         One block per variable of `by` (default: severity at baseline and every covariate on record), for the
         first criterion of each instrument unless `criteria` names others: how many were due, scored and
         missing, how the missing stood at their last score, and `smd`, how unlike the scored they are. Scores
-        missing evenly are no proof that they are missing at random. Columns as `missingness.COLUMNS`.
+        missing evenly are no proof that they are missing at random. Columns as `missingness.missingness`.
 
         >>> table = study.missingness(by="phq9_baseline_band", criteria="phq9_response50")
         >>> table["level"].tolist()
