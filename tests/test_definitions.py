@@ -14,6 +14,9 @@ from wellbeing import WELLBEING, judge
 
 from ketaoutcomes import definitions
 from ketaoutcomes.definitions import FAMILIES, Criterion, DefinitionError, Definitions, load
+from ketaoutcomes.definitions.lasting import lasting
+from ketaoutcomes.definitions.rule_listing import rules_document
+from ketaoutcomes.records.monitoring import events, monitoring_document
 
 DEFINITIONS = load()
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -338,6 +341,17 @@ def test_the_list_of_definitions_is_up_to_date() -> None:
     """Print it again with `as_markdown()` of `ketaoutcomes.definitions` after changing a definition."""
     listing = (DOCS / "definitions.md").read_text(encoding="utf-8")
     assert listing == definitions.as_markdown()
+
+
+def test_the_list_of_rules_is_printed_from_the_files() -> None:
+    """Print it again: `rules_document`, an empty line, `monitoring_document`."""
+    listing = (DOCS / "rules.md").read_text(encoding="utf-8")
+    assert listing == rules_document(DEFINITIONS, lasting()) + "\n" + monitoring_document()
+    kinds = (lasting().relapses, lasting().gains, DEFINITIONS.series, DEFINITIONS.concomitants)
+    cited = [one.cite for kind in kinds for one in kind.values()]
+    assert all(
+        cite in listing for cite in [*cited, *lasting().cites.values(), *(one.cite for one in events())]
+    )
 
 
 def test_the_list_of_definitions_names_everything() -> None:

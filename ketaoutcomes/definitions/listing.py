@@ -31,7 +31,7 @@ def document(definitions: Definitions) -> str:
         "recall",
         "ticks per point",
     )
-    lines += _table(header, (_instrument_row(it) for it in definitions.instruments.values()))
+    lines += markdown_table(header, (_instrument_row(it) for it in definitions.instruments.values()))
     for it in definitions.instruments.values():
         lines += _instrument_section(it)
     lines += ["## Protocols", ""]
@@ -45,7 +45,7 @@ def document(definitions: Definitions) -> str:
         "due after",
         "trial",
     )
-    lines += _table(columns, (_protocol_row(it) for it in definitions.protocols.values()))
+    lines += markdown_table(columns, (_protocol_row(it) for it in definitions.protocols.values()))
     for protocol in definitions.protocols.values():
         lines += _protocol_section(protocol)
     return "\n".join(lines).rstrip() + "\n"
@@ -60,8 +60,13 @@ def number(value: Fraction) -> str:
     return str(value.numerator) if value.denominator == 1 else str(float(value))
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+def markdown_table(header: Sequence[str], cells: Iterable[Sequence[str]]) -> list[str]:
+    """A table in Markdown, as lines, with a blank one after it.
+
+    >>> markdown_table(["a", "b"], [["1", "x|y"]])
+    ['| a | b |', '|---|---|', '| 1 | x\\\\|y |', '']
+    """
+    body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
     return ["| " + " | ".join(header) + " |", "|" + "---|" * len(header), *body, ""]
 
 
@@ -97,7 +102,7 @@ def _instrument_section(it: Instrument) -> list[str]:
         rule = f"at least {needed} answered {it.diagnosis.item_at_least} or more"
         lines += [f"Diagnosis: {it.diagnosis.title}: {rule}; unknown where an item is blank.", ""]
     rows = ((f"`{c.name}`", c.title, _rule(c), c.cite) for c in it.criteria)
-    lines += _table(("criterion", "met when", "rule", "source"), rows)
+    lines += markdown_table(("criterion", "met when", "rule", "source"), rows)
     if it.families:
         named = (f"{family.replace('_', ' ')} `{it.id}_{short}`" for family, short in it.families.items())
         lines += ["Families: " + ", ".join(named) + ".", ""]

@@ -97,6 +97,29 @@ def ranges() -> dict[str, tuple[int, int]]:
     return found
 
 
+def monitoring_document() -> str:
+    """The ranges of readings and the events counted, each with its source, as a part of a Markdown document.
+
+    >>> print(monitoring_document().splitlines()[0])
+    ## Monitoring after a dose
+    """
+    found = _rules()
+    lines = [
+        "## Monitoring after a dose",
+        "",
+        "| reading | from | to | unit | source |",
+        "|---|---|---|---|---|",
+    ]
+    for one in found["measurements"]:
+        names = ", ".join(f"`{name}`" for name in one["columns"])
+        lines.append(f"| {names} | {one['low']} | {one['high']} | {one['unit']} | {one['cite']} |")
+    lines += ["", "| event | counted where | source |", "|---|---|---|"]
+    for one in found["events"]:
+        where = f"`{one['column']}` is yes" if "column" in one else one["title"]
+        lines.append(f"| `{one['name']}` | {where} | {one['cite']} |")
+    return "\n".join(lines) + "\n"
+
+
 def has_readings(frame: pd.DataFrame) -> bool:
     """Whether a frame has any column of a monitoring record."""
     return any(name in frame for name in READINGS)

@@ -42,9 +42,10 @@ def missingness(tallies: Sequence[Tally], plan: Plan, *, at: str = "end") -> pd.
 
     One row per (protocol, where sessions are asked for,) instrument, criterion, point, variable and level:
     instrument, criterion, axis, point, variable, level, due, scored, missing, last_met, last_not_met,
-    never_scored, share, low, high, smd. `missing` is of `due`: those whose last earlier score met the criterion, those whose
-    did not, those never scored after the first dose. `smd`, once per variable (in the row of its first
-    level), is the standardised distance between the missing and the scored over the levels on record.
+    never_scored, share, low, high, smd. `missing` is of `due`: those whose last earlier score met the
+    criterion, those whose did not, those never scored after the first dose. `smd`, once per variable (in the
+    row of its first level), is the standardised distance between the missing and the scored over the levels
+    on record.
     Hidden counts make what is computed from them NaN.
 
     Method: intervals as the plan has them; the distance is Yang and Dalton's, SAS Global Forum 2012, 335.
