@@ -16,6 +16,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 LETTER = Letter(
     subject="Outcomes, October 2026",
     paragraphs=["Of 74 patients whose series came due, 31 (42 %) responded.", "No evidence of change."],
+    lines=[("Who stayed?", "30 of 40 received session 6 & no more.")],
     table=[["Protocol", "Responded"], ["iv6", "20 of 40"], ["home", "11 of 34"]],
     picture=PNG,
     caption="Response by session rises from 12 % to 42 %.",
@@ -42,6 +43,8 @@ def test_text_and_html_say_the_same() -> None:
     for words in [*LETTER.paragraphs, *LETTER.closing, LETTER.caption, "20 of 40"]:
         assert words in plain
         assert words in page
+    assert "Who stayed? 30 of 40 received session 6 & no more." in plain
+    assert "<strong>Who stayed?</strong> 30 of 40 received session 6 &amp; no more." in page
     table = "Protocol  Responded\niv6       20 of 40\nhome      11 of 34\n"
     assert table in plain.replace("\r\n", "\n")
 

@@ -16,9 +16,11 @@ from ketaoutcomes.commands import audit as audit_commands
 from ketaoutcomes.commands import report as report_command
 from ketaoutcomes.commands.group import DISCLOSURE, DONE, REFUSED, USAGE, run
 from ketaoutcomes.disclosure import DisclosureError
+from ketaoutcomes.report.days import days
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.previous import NoPreviousReport, last_report
 from ketaoutcomes.report.series import good_time_day, in_series, repeated, told_again
+from ketaoutcomes.report.views import Words
 from ketaoutcomes.simulate import sample_path
 
 
@@ -186,3 +188,39 @@ def test_a_history_is_read_back_as_it_was_written(series: list[Path]) -> None:
     assert len(last.history) == len(report["rows"]) > 0
     assert set(last.history["report"]) == {0, 1}
     assert last.history["n"].notna().any()
+
+
+def test_each_section_says_as_of_which_day_its_numbers_stand() -> None:
+    def step(
+        by: str, table: str, axis: str, instrument: str, criterion: str, point: str, now: bool
+    ) -> dict[str, str]:
+        said = (
+            {"step": "restated", "as_of": "2026-10-31"}
+            if now
+            else {"step": "repeated", "as_of": "2026-09-30"}
+        )
+        return {"by": by, "table": table, "axis": axis, "instrument": instrument, "criterion": criterion,
+                "point": point, **said}  # fmt: skip
+
+    steps = pd.DataFrame([
+        step("", "points", "end", "phq9", "phq9_response50", "end", now=True),
+        step("", "points", "end", "phq9", "phq9_remission_lt5", "end", now=False),
+        step("protocol", "points", "end", "phq9", "phq9_response50", "end", now=False),
+        step("protocol", "points", "session", "phq9", "phq9_response50", "", now=True),
+        step("protocol", "points", "session", "safety", "dissociation", "", now=False),
+        step("", "points", "course", "safety", "dissociation", "any", now=True),
+        step("", "points", "month", "phq9", "phq9_response50", "2026-08", now=False),
+        step("", "points", "month", "phq9", "phq9_response50", "2026-09", now=True),
+        step("", "flow", "course", "phq9", "", "measured", now=False),
+    ])  # fmt: skip
+    said = days(in_series(steps, pd.DataFrame()), Words(ko.Plan()))
+    then, rest = "epeated as it stood on 30 September 2026", "The rest is as of 31 October 2026."
+    months = "rates are repeated as they stood on 30 September 2026; the rest is as of 31 October 2026."
+    assert said == {
+        "answer": f"R{then}: PHQ-9 remission, below 5. {rest}",
+        "end": f"As of 31 October 2026: PHQ-9 halved. The rest is r{then}.",
+        "scored": f"R{then}.",
+        "over-time": f"1 of 2 {months}",
+        "safety": f"R{then}: side effects by session. {rest}",
+    }
+    assert days({}, Words(ko.Plan())) == {}

@@ -37,11 +37,12 @@ def letter(
     """The bytes of email.eml, of the very content that the page shows; the picture is drawn from `tables`."""
     drawn, caption = _picture(content, tables)
     inside = audience == "internal"
-    lines = [f"{line.question} {line.says}" for line in content["glance"]]
+    days = [content["days"]["answer"]] if "answer" in content["days"] else []
     return eml(
         Letter(
             subject=f"{label(meta.title)}, {sentences.counted(meta.as_of, header.as_of)}",
-            paragraphs=[*_answers(content), *lines],
+            paragraphs=[*_answers(content), *days],
+            lines=[(line.question, line.says) for line in content["glance"]],
             table=_table(content["ends"]),
             picture=drawn,
             caption=caption,

@@ -21,6 +21,7 @@ _CELL = "padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid #cccccc"
 class Letter:
     """What the e-mail says: paragraphs, the first of them the answer; a small table; a picture; what to know.
 
+    `lines` are questions with their answers.
     `table` holds rows of text, the first its header. `picture` is a PNG, `caption` what it shows, in words.
     `notice` stands above everything, where it must not be passed on.
     """
@@ -32,6 +33,7 @@ class Letter:
     caption: str = ""
     closing: Sequence[str] = ()
     notice: str = ""
+    lines: Sequence[tuple[str, str]] = ()
 
 
 def eml(letter: Letter) -> bytes:
@@ -63,7 +65,7 @@ def eml(letter: Letter) -> bytes:
 
 
 def _plain(letter: Letter) -> str:
-    parts = [letter.notice, *letter.paragraphs]
+    parts = [letter.notice, *letter.paragraphs, *(f"{question} {says}" for question, says in letter.lines)]
     if letter.table:
         widths = [max(len(row[i]) for row in letter.table) for i in range(len(letter.table[0]))]
         lines = [
@@ -85,6 +87,9 @@ def _html(letter: Letter) -> str:
     first, *others = letter.paragraphs
     body.append(paragraph(first, "margin:0 0 14px;font-size:19px"))
     body += [paragraph(text) for text in others]
+    for question, says in letter.lines:
+        asked = f"<strong>{html.escape(question)}</strong> {html.escape(says)}"
+        body.append(f'<p style="margin:0 0 10px">{asked}</p>')
     if letter.table:
         header, *rows = letter.table
         cells = "".join(f'<th scope="col" style="{_CELL}">{html.escape(cell)}</th>' for cell in header)

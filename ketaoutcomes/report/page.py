@@ -13,6 +13,7 @@ from ketaoutcomes.report import overview, sentences, views
 from ketaoutcomes.report.additions import Addition, Plain, plain
 from ketaoutcomes.report.beside import beside
 from ketaoutcomes.report.charts import chart
+from ketaoutcomes.report.days import days
 from ketaoutcomes.report.exposed import CLOCKS, exposed
 from ketaoutcomes.report.glance import glance
 from ketaoutcomes.report.lasting import lasting
@@ -140,7 +141,7 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
         "additions": _additions(tables, words, kept, shared=audience == "shared"),
         "hidden_rates": sum(_hidden(described) for described in tables.values()),
         "restated": plain(get("restatements")) if "restatements" in tables else None,  # type: ignore[arg-type]
-        "measures": "measures" in tables,
+        "measures": "measures" in tables, "days": days(tables, words),
         "steps": told_again(tables), "repeated": repeated(tables), "good_time_day": good_time_day(tables),
     }  # fmt: skip
     return content | {"contents": _contents(content)}
@@ -214,7 +215,7 @@ def _retention(described: Described | None) -> Markup | None:
         "Chart of the share of patients who received each session, by protocol. The tables hold every number."
     )
     draw = partial(views.draw_on, figure=figures.retention, table=described.table, names={})
-    return chart(draw, name="retention", says=says, size=(7.2, 3.2), bottom=0.4)
+    return chart(draw, name="retention", says=says, size=(5.6, 2.8), bottom=0.4)
 
 
 def _measured(described: Described | None, words: views.Words, *, has_end: bool) -> list[Drawn]:
