@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.shown import PlainError
+
 if TYPE_CHECKING:
     from ketaoutcomes.study import Study
 
@@ -35,7 +37,7 @@ ON_EDGE = (
 DO_NOT_SHARE = "Row-level model, for notebooks: not protected against small cells, do not share as it is."
 
 
-class ModelError(ValueError):
+class ModelError(PlainError):
     """A model that cannot be fitted, or did not converge: what was tried, and what to do instead.
 
     >>> try:

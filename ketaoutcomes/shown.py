@@ -42,6 +42,17 @@ class WrongChoice(PlainError):
     """An argument that is none of those allowed; the message lists them."""
 
 
+def expect(value: object, kind: type, name: str, write: str) -> None:
+    """Refuse an argument that is of another kind, with what to write for it; None passes.
+
+    >>> expect("plan.toml", dict, "plan", 'ko.read_plan("plan.toml")')
+    Traceback (most recent call last):
+    ketaoutcomes.shown.WrongChoice: plan must be a dict, not str; write ko.read_plan("plan.toml")
+    """
+    if value is not None and not isinstance(value, kind):
+        raise WrongChoice(f"{name} must be a {kind.__name__}, not {type(value).__name__}; write {write}")
+
+
 def facts(rows: Iterable[tuple[str, str]], title: str = "") -> str:
     """Facts as a small HTML table, a name and what it is in each row; every text is escaped.
 
@@ -146,10 +157,25 @@ def _written(column: pd.Series[Any], name: str, shares: set[str], decimals: int)
     if name in DIFFERENCES:
         written = [f"{round(100 * x, decimals) + 0:+.{decimals}f} pp" for x in numbers]
     elif name in shares:
-        written = [f"{100 * x:.{decimals}f} %" for x in numbers]
+        written = [_percentage(x, decimals) for x in numbers]
     else:
         written = [_plain(x) for x in numbers]
     return [cell if yes else "" for cell, yes in zip(written, known, strict=True)]
+
+
+def _percentage(share: float, decimals: int) -> str:
+    """A share in percent; what only rounding would call none or all is told as less or more.
+
+    >>> _percentage(0.381, 0), _percentage(0.0, 0), _percentage(0.002, 0), _percentage(0.9996, 1)
+    ('38 %', '0 %', '<1 %', '>99.9 %')
+    """
+    step = 10.0**-decimals
+    rounded = round(100 * share, decimals)
+    if rounded == 0 < share:
+        return f"<{step:.{decimals}f} %"
+    if rounded == 100 and share < 1:
+        return f">{100 - step:.{decimals}f} %"
+    return f"{rounded:.{decimals}f} %"
 
 
 def _plain(number: float) -> str:

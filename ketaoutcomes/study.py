@@ -33,7 +33,7 @@ from ketaoutcomes.records.cohort import Cohort
 from ketaoutcomes.results import course_results, response_curves
 from ketaoutcomes.results.change_results import OWN_COLUMNS
 from ketaoutcomes.results.course_results import as_tuple
-from ketaoutcomes.shown import WrongChoice, facts
+from ketaoutcomes.shown import WrongChoice, expect, facts
 from ketaoutcomes.tables import TABLES
 from ketaoutcomes.verbs.change import ChangeVerbs, instruments_of
 from ketaoutcomes.verbs.comparisons import ComparisonVerbs
@@ -79,6 +79,8 @@ class Study(
     """
 
     def __init__(self, cohort: Cohort, as_of: str | date | None = None, *, plan: Plan | None = None) -> None:
+        expect(cohort, Cohort, "cohort", 'ko.read("visits.csv", ko.read_plan("plan.toml"))')
+        expect(plan, Plan, "plan", 'ko.read_plan("plan.toml")')
         self.cohort = cohort
         self.plan = plan or cohort.plan
         self._setting: Setting = settle(
@@ -161,6 +163,7 @@ class Study(
         grouping = groupable(as_tuple(by or ()), TAKEN.__contains__)
         if "session" in axes and "protocol" not in grouping:
             grouping = ("protocol", *grouping)
+        tables = _known(as_tuple(tables), (*KEYS, *COUNTERS), "tables")
         wanted = instruments_of(self.plan, names) if "change" in tables else ()
         rules = settle_rules(self.plan.definitions, wanted, **(change or {}))
         request = Request(grouping, axes, names, self._kinds(kind), tuple(tables), rules)
@@ -433,6 +436,13 @@ def tally(
     """
     with silent():  # a part may end early
         return Study(cohort, as_of, plan=plan).tally(by=by, at=at)
+
+
+COUNTERS = (
+    *("good_time", "delayed_entry", "curves", "change", "joint", "strata"),
+    *("durability", "sudden_gains", "safety"),
+)
+"""What a Tally may count beside its four tables, on request."""
 
 
 def _counts(p: Patients, request: Request, basis: str) -> Iterator[Mapping[str, Sequence[Part]]]:

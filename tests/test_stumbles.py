@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ import ketaoutcomes as ko
 from ketaoutcomes import cli
 from ketaoutcomes.plan import parse_plan
 from ketaoutcomes.records.cohort import InputRefused
+from ketaoutcomes.shown import PlainError
 
 EXPORT = """\
 Study ID;Patient Name;Age;Sex;Visit Date;Therapy;Dose (mg/kg);PHQ9 Total;Clinic
@@ -161,3 +163,83 @@ def test_a_criterion_that_is_none_is_answered_with_what_was_meant() -> None:
             study.rates(at="end", criteria=asked)
     with pytest.raises(ValueError, match=r'"response"; did you mean "gad7_response50" or '):
         parse_plan('[criteria]\nprimary = ["response"]')
+
+
+@pytest.fixture(scope="module")
+def study() -> ko.Study:
+    return ko.Study(ko.load_sample(), as_of="2026-10")
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (lambda s: ko.Study("visits.csv"), r'cohort must be a Cohort, not str; write ko.read\("visits.csv"'),
+        (lambda s: ko.Study(s.cohort, plan="plan.toml"), r'plan must be a Plan.*ko.read_plan\("plan.toml"\)'),
+        (lambda s: ko.read("visits.csv", "plan.toml"), r'plan must be a Plan.*ko.read_plan\("plan.toml"\)'),
+        (lambda s: ko.read(pd.DataFrame()), "named by their paths, not a DataFrame; .*Cohort.from_frames"),
+        (lambda s: ko.Cohort.from_frames({"patient": ["a"]}), "doses must be a DataFrame, not dict"),
+        (lambda s: s.plan.replace(basline={}), "basline is no section of the plan; did you mean baseline"),
+        (lambda s: s.tally(tables=("point",)), "tables must be one of flow, points, .*; got 'point'"),
+        (lambda s: s.rates(level=95), "level must lie between 0 and 1, for example 0.95; got 95"),
+        (lambda s: s.rates(interval="wald"), "interval must be one of wilson, .*; got 'wald'"),
+        (lambda s: s.rates(analysis="itt"), "analysis must be one of nri, .*; got 'itt'"),
+        (lambda s: s.plot.timeline("nobody"), r"this good-time table holds 0; study.good_time\(\) lists"),
+        (lambda s: s.plan.explain("phq9_respons50"), "did you mean phq9_response50?"),
+        (lambda s: ko.show(s.flow(), "m"), "no column 'm'; the table has unit, instrument"),
+    ],
+)
+def test_what_is_wrong_is_said_without_a_traceback(
+    study: ko.Study, asked: Callable[[ko.Study], object], answer: str
+) -> None:
+    with pytest.raises(PlainError, match=answer) as refused:
+        asked(study)
+    # A notebook shows these lines in place of a traceback.
+    assert refused.value._render_traceback_() == [f"{type(refused.value).__name__}: {refused.value}"]
+
+
+def test_a_table_and_a_measure_can_be_explained(study: ko.Study) -> None:
+    told = str(study.plan.explain("rates"))
+    assert told.startswith("table rates: one row per instrument, criterion, kind, analysis, group and point")
+    assert "  due: " in told
+    assert str(study.plan.explain("cms159")).startswith("cms159: Depression remission at twelve months")
+
+
+# How things look
+
+
+def test_a_table_is_shown_as_it_is_read() -> None:
+    table = pd.DataFrame(
+        {
+            "site": ["a<b", None],
+            "n": [1234.0, 12],
+            "rate": [0.381, 0.999],
+            "low": [0.002, float("nan")],
+            "difference": [0.11, -0.0001],
+            "mean": [18.46, 9.0],
+        }
+    )
+    assert repr(ko.show(table)).splitlines() == [
+        "site      n   rate   low  difference  mean",
+        "a<b   1,234   38 %  <1 %      +11 pp  18.5",
+        "         12  >99 %             +0 pp     9",
+    ]
+    assert repr(ko.show(table, "rate", "low", decimals=1)).splitlines()[1] == "38.1 %  0.2 %"
+    # An interval of something that is no share is no percentage.
+    assert repr(ko.show(table.drop(columns="rate"), "low")).splitlines()[1] == "0.00200"
+    pivoted = table.set_index("site")[["low", "mean"]]
+    assert repr(ko.show(pivoted, percent=["low"])).splitlines()[0] == "site   low  mean"
+    shown = ko.show(table)._repr_html_()
+    assert "a&lt;b" in shown
+    assert "a<b" not in shown
+
+
+def test_a_study_names_itself_in_one_short_line(study: ko.Study) -> None:
+    assert repr(study) == "Study(as of 2026-10-31; 1,200 patients, 11,256 doses; plan c97b8889814e)"
+    assert "<script" not in study._repr_html_()
+
+
+def test_the_verbs_and_figures_can_be_completed_and_are_typed(study: ko.Study) -> None:
+    assert {"rates", "curve", "good_time_summary", "table1", "plot"} <= set(dir(study))
+    assert {"rates", "curve", "flow", "waterfall"} <= set(dir(study.plot))
+    assert {"read", "show", "Study", "suggest_plan"} <= set(dir(ko))
+    assert (Path(ko.__file__).parent / "py.typed").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from ketaoutcomes.definitions.lasting import lasting
 from ketaoutcomes.intake.rules import Rule, rules
 from ketaoutcomes.notices import pages
+from ketaoutcomes.tables import TABLES, Table
 
 if TYPE_CHECKING:
     from ketaoutcomes.definitions import Criterion, Definitions, Instrument, Protocol, Series
@@ -20,7 +22,7 @@ def explanation(code: str, definitions: Definitions) -> str | None:
     """What is known by a name: a rule of intake, a criterion (full or bare), an instrument, a protocol, a
     published series, a treatment beside ketamine, a rule for relapse or sudden gains.
 
-    None where nothing is. Case does not matter.
+    None where nothing is. Case does not matter. Tables of results are known by name, too, with their columns.
 
     >>> from ketaoutcomes.definitions import load
     >>> print(explanation("c02", load()).splitlines()[0])
@@ -39,12 +41,38 @@ def explanation(code: str, definitions: Definitions) -> str | None:
         parts.append(_series(definitions.series[name]))
     if name in definitions.concomitants:
         parts.append(_wrapped(definitions.concomitants[name].words))
+    if name in definitions.measures:
+        measure = definitions.measures[name]
+        parts.append("\n".join([f"{name}: {measure.title}", *_sources(measure.cites)]))
+    if name in TABLES:
+        parts.append(_table(TABLES[name]))
     kept = lasting()
     for known_rules in (kept.relapses, kept.gains):
         if name in known_rules:
             rule = known_rules[name]
             parts.append(f"{name}: {rule.title}\n" + _wrapped(f"Source: {rule.cite}", "  "))
     return "\n\n".join(parts) or None
+
+
+def near(code: str, definitions: Definitions) -> str:
+    """The end of a message about a name that is not known: the names it is near to, or where to look.
+
+    >>> from ketaoutcomes.definitions import load
+    >>> near("phq9_respons50", load())
+    '; did you mean phq9_response50?'
+    """
+    known = [*rules(), *pages(), *definitions.criteria, *(c.short for c in definitions.criteria.values())]
+    known += [*definitions.instruments, *definitions.protocols, *definitions.series, *definitions.measures]
+    folded = {name.casefold(): name for name in (*known, *TABLES)}
+    found = difflib.get_close_matches(code.casefold(), folded, n=1, cutoff=0.75)
+    if found:
+        return f"; did you mean {folded[found[0]]}?"
+    return "; try a rule (C07), a criterion (phq9_response50), an instrument (phq9) or a table (rates)"
+
+
+def _table(table: Table) -> str:
+    lines = [f"table {table.name}: one row per {table.one_row_per}"]
+    return "\n".join([*lines, *(_wrapped(f"{c.name}: {c.meaning}", "  ") for c in table.columns)])
 
 
 def _rule(rule: Rule) -> str:

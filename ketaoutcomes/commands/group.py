@@ -385,13 +385,13 @@ def _check_day(text: str | None, option: str, length: int) -> None:
     "--plan", "plan_path", metavar="PLAN", type=click.Path(), help="A plan with definitions of its own."
 )
 def explain(code: str, plan_path: str | None) -> int:
-    """Explain a rule of `check` (C07), a criterion (phq9_response50), an instrument or a protocol."""
-    from ketaoutcomes.commands.explain import explanation
+    """Explain a rule of `check` (C07), a warning (W01), a criterion (phq9_response50), an instrument, a
+    protocol, a measure, or the columns of a table (rates)."""
+    from ketaoutcomes.commands.explain import explanation, near
 
-    text = explanation(code, plan_from(plan_path).definitions)
+    definitions = plan_from(plan_path).definitions
+    text = explanation(code, definitions)
     if text is None:
-        raise click.UsageError(
-            f"nothing is known by the name {code}; try a rule (C07) or a criterion (phq9_response50)"
-        )
+        raise click.UsageError(f"nothing is known by the name {code}{near(code, definitions)}")
     click.echo(text)
     return DONE

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 import ketaoutcomes
+from ketaoutcomes.shown import PlainError, WrongChoice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,10 +37,11 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 COUNTS: dict[str, tuple[str, ...]] = {name: ("n", "people") if name == "flow" else ("n",) for name in KEYS}
 INTEGER_KEYS = {"value", "day"}
+METHODS = ("wilson", "exact", "jeffreys")
 NOTED = ("version", "sources", "dates")  # recorded, not compared when tallies are added
 
 
-class TallyError(ValueError):
+class TallyError(PlainError):
     """Tallies that cannot be added or read, and why."""
 
 
@@ -74,6 +76,10 @@ class Header:
 
     def limits(self, method: str | None = None, level: float | None = None) -> tuple[str, float]:
         """The method and level of intervals: as asked, otherwise as the plan says."""
+        if method not in (None, *METHODS):
+            raise WrongChoice(f"interval must be one of {', '.join(METHODS)}; got {method!r}")
+        if level is not None and not 0 < level < 1:
+            raise WrongChoice(f"level must lie between 0 and 1, for example 0.95; got {level}")
         rates = self.settings["rates"]
         return method or rates["interval"], float(rates["level"]) if level is None else level
 

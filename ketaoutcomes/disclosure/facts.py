@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.shown import PlainError
+
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Tally
 
@@ -38,7 +40,7 @@ CASCADE = {
 SCHEDULED: Final = " scheduled"  # after a criterion: only those due for whom a score was expected
 
 
-class DisclosureError(ValueError):
+class DisclosureError(PlainError):
     """Tallies that cannot be protected, and why."""
 
 

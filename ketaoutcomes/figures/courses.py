@@ -30,6 +30,7 @@ from ketaoutcomes.figures.axes import (
 )
 from ketaoutcomes.figures.good_time import BANDS, NAMES
 from ketaoutcomes.results.wording import count, is_number, label
+from ketaoutcomes.shown import WrongChoice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,8 @@ def dose_timeline(
     2
     """
     if len(good_time) != 1:
-        raise ValueError(f"a timeline shows one course; this good-time table holds {len(good_time)}")
+        hint = "" if len(good_time) else "; study.good_time() lists the courses that can be drawn"
+        raise WrongChoice(f"a timeline shows one course; this good-time table holds {len(good_time)}{hint}")
     one = good_time.iloc[0]
     own = history[(history["patient"] == one["patient"]) & (history["course"] == one["course"])]
     spans = stretches[(stretches["patient"] == one["patient"]) & (stretches["course"] == one["course"])]

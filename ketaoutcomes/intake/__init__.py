@@ -24,6 +24,7 @@ from ketaoutcomes.notices import notice
 from ketaoutcomes.plan import Plan
 from ketaoutcomes.plan.columns import NAMES
 from ketaoutcomes.records.cohort import Cohort, InputRefused, Source, assemble
+from ketaoutcomes.shown import expect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,6 +90,7 @@ def take_in(
     paths: Paths, plan: Plan | None = None, *, allow_empty: bool = False, keep_going: bool = False
 ) -> Intake:
     """As `read`, with what was said about columns on the way; `ketaoutcomes check` prints it."""
+    expect(plan, Plan, "plan", 'ko.read_plan("plan.toml")')
     files = open_files(paths)
     named = dict(zip(names_of(files), files, strict=True))
     plan = plan or Plan()

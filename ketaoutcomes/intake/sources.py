@@ -16,10 +16,11 @@ import zlib
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ketaoutcomes.intake import parquet, sas, sheets
 from ketaoutcomes.intake.findings import Stop
+from ketaoutcomes.shown import WrongChoice
 
 CHUNK = 4 * 2**20
 LARGEST = 8 * 2**30
@@ -49,8 +50,12 @@ _BROKEN = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedErro
 
 def open_files(paths: str | os.PathLike[str] | list[str | os.PathLike[str]]) -> list[Path]:
     """The given path or paths as a list, in order; a single path may stand alone."""
-    several = isinstance(paths, list | tuple)
-    return [Path(p) for p in paths] if several else [Path(paths)]  # type: ignore[arg-type,union-attr]
+    several: list[Any] = list(paths) if isinstance(paths, list | tuple) else [paths]
+    for one in several:
+        if not isinstance(one, str | os.PathLike):
+            kind = type(one).__name__
+            raise WrongChoice(f"files are named by their paths, not a {kind}; of frames: Cohort.from_frames")
+    return [Path(path) for path in several]
 
 
 def names_of(paths: list[Path]) -> list[str]:

@@ -174,7 +174,10 @@ class Plan:
         >>> Plan().replace(baseline={"within_days": 28}).baseline.within_days
         28
         """
+        sections = [field.name for field in dataclasses.fields(self)]
         for name, value in changes.items():
+            if name not in sections:
+                raise PlanError(lines=[f"{name} is no section of the plan{nearest(name, sections)}"])
             if name in SECTIONS and isinstance(value, Mapping):
                 changes[name] = {**getattr(self, name).as_table(), **value}
             elif name == "protocol" and isinstance(value, Mapping) and "all" not in {*value, *self.protocol}:
@@ -239,12 +242,11 @@ class Plan:
         >>> print(Plan().explain("phq9_response50").splitlines()[0])
         phq9_response50: PHQ-9 at least halved from baseline
         """
-        from ketaoutcomes.commands.explain import explanation
+        from ketaoutcomes.commands.explain import explanation, near
 
         text = explanation(name, self.definitions)
         if text is None:
-            known = (*self.definitions.criteria, *self.definitions.instruments, *self.definitions.protocols)
-            raise WrongChoice(f"nothing is known by the name {echo(name)}{nearest(name, known)}")
+            raise WrongChoice(f"nothing is known by the name {echo(name)}{near(name, self.definitions)}")
         return Prose(text)
 
     def _undefined(self) -> list[Fault]:

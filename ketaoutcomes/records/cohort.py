@@ -17,7 +17,7 @@ from ketaoutcomes.records.coding import labelled
 from ketaoutcomes.records.frames import Reader
 from ketaoutcomes.records.monitoring import Monitoring, has_readings
 from ketaoutcomes.records.monitoring import table as monitoring_table
-from ketaoutcomes.shown import PlainError, facts
+from ketaoutcomes.shown import PlainError, expect, facts
 from ketaoutcomes.tables import TABLES, empty
 
 if TYPE_CHECKING:
@@ -105,6 +105,16 @@ class Cohort:
         >>> Cohort.from_frames(doses, scores)
         Cohort(1 patient, 2 doses, 2 scores of phq9; day offsets; 0 problems)
         """
+        given = {
+            "doses": doses,
+            "scores": scores,
+            "people": people,
+            "events": events,
+            "monitoring": monitoring,
+        }
+        for name, frame in given.items():
+            expect(frame, pd.DataFrame, name, f'pd.read_csv("{name}.csv"), or ko.read for files')
+        expect(plan, Plan, "plan", 'ko.read_plan("plan.toml")')
         beside = doses if monitoring is None and has_readings(doses) else monitoring
         scores = doses if scores is None else scores
         return assemble(doses, scores, people, events, beside, plan=plan or Plan())

@@ -249,7 +249,7 @@ def _analysed(
     frame: pd.DataFrame, counts: dict[str, Array], analysis: str, tally: Tally, method: str, level: float
 ) -> pd.DataFrame:
     if analysis not in ANALYSES:
-        raise WrongChoice(f"analysis must be one of {', '.join(ANALYSES)}")
+        raise WrongChoice(f"analysis must be one of {', '.join(ANALYSES)}; got {analysis!r}")
     table = frame.copy()
     table["analysis"], table["_analysis"] = analysis, ANALYSES.index(analysis)
     met = counts["met"] + (counts["carried"] if analysis == "locf" else 0)
