@@ -203,7 +203,8 @@ class Study(
         """Response, remission and other rates at each session, week, end of induction or month.
 
         One row per group, criterion, kind, analysis and point; columns as declared for `rates`.
-        `at="session"` is always by protocol. `analysis`: nri (missing = not met; the headline), observed (of
+        `at="session"` is always by protocol (keep one: `table[table["protocol"] == "iv6"]`), and other axes
+        with `by="protocol"`. `analysis`: nri (missing = not met; the headline), observed (of
         those scored), locf (legacy). `kind`: current, ever or sustained. Intervals are Wilson 95 % unless the
         plan or `interval` (exact, jeffreys) and `level` say otherwise.
 
