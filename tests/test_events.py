@@ -166,7 +166,7 @@ def test_a_birth_date_needs_a_day_0_to_be_counted_from():
         {"patient": ["a"], "day": [0], "dose": 0.5, "unit": "mg/kg", "route": "iv", "phq9": 15}
     )
     born = pd.DataFrame({"patient": ["a"], "birth_date": pd.to_datetime(["1980-02-03"])})
-    with pytest.raises(InputRefused, match="`birth_date` is a date .* give `start_date`"):
+    with pytest.raises(InputRefused, match=r"`birth_date` is a date .* give `start_date`"):
         ko.Cohort.from_frames(doses, people=born)
     placed = ko.Cohort.from_frames(doses, people=born.assign(start_date=pd.Timestamp("2020-02-03")))
     assert placed.people["birth_day"].tolist() == [-14610]  # forty years, ten of them leap years
