@@ -26,6 +26,7 @@ from ketaoutcomes.disclosure import (
     restatements,
     tellings,
 )
+from ketaoutcomes.notices import silent
 from ketaoutcomes.plan import PlanError
 from ketaoutcomes.report.meta import Meta
 from ketaoutcomes.report.previous import Last, last_report
@@ -58,6 +59,7 @@ class Published:
     follows: Mapping[str, str] | None = None
 
 
+@silent()  # criteria nobody asked for, and earlier days, are no news to who reads a report
 def published(study: Study, *, audience: str, previous: str | Path | None = None) -> Published:
     """The Tallies of a report, protected beside the last one where `previous` names its folder.
 

@@ -225,8 +225,8 @@ def test_a_series_survives_being_written_down():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"plan_hash": "other"}, "other tables or under another plan"),
-        ({"by": ("site",)}, "other tables or under another plan"),
+        ({"plan_hash": "other"}, "not the same plan"),
+        ({"by": ("site",)}, "not the same grouping"),
         ({"as_of": "2026-09-30"}, "later day"),
     ],
 )
