@@ -77,7 +77,7 @@ def published(study: Study, *, audience: str, previous: str | Path | None = None
     last = None if previous is None else last_report(previous)
     profile, told = study.plan.report.profile, () if last is None else tuple(last.tallies.values())
     by_month = study.tally(at="month", kind="current", tables=("points",))
-    periods = tellings(by_month, LARGEST_SMALL[profile], told)
+    periods = tellings(by_month, LARGEST_SMALL[profile], told, None if last is None else last.coarsened)
     counted = _closed(study, periods, last)
     coarse, coarsened = coarsen(list(counted.values()), LARGEST_SMALL[profile], told, periods)
     before = None if last is None else last.protection(list(counted))

@@ -176,6 +176,20 @@ def test_periods_of_a_series_are_closed_disjoint_and_never_told_again_otherwise(
         before = names
 
 
+def test_months_without_anybody_were_told_too() -> None:
+    """Nobody came due in June, the last month told: what follows begins in July all the same."""
+    raw = months(year((12, 20), 5), as_of="2026-06-30")
+    coarse, steps = coarsen([raw], 10)
+    assert steps["until"].tolist() == ["2026-06-30"]
+    last = protect(coarse)
+    now = months(year((12, 20), 5) | {"2026-07": (12, 20)})
+    (one,) = tellings(now, 10, last, steps)
+    assert [p.name for p in one.periods[-2:]] == ["2026-06", "2026-07"]
+    few = months(year((12, 20), 5) | dict.fromkeys(("2026-07", "2026-08"), (12, 20)))
+    (held,) = tellings(few, 10, last, steps.assign(step="quarters"))  # taken, and not yet used
+    assert (held.step, held.reason, held.periods[-1].name) == ("quarters", "held", "2026-06")
+
+
 def test_counting_back_leaves_no_month_out() -> None:
     for start, last, length in ((0, 10, 3), (0, 11, 3), (5, 5, 1), (0, 4, 6)):
         found = counted_back(start, last, length)

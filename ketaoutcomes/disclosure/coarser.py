@@ -57,7 +57,12 @@ class Telling:
         return self.periods[-1].last
 
 
-def tellings(tally: Tally, largest_small: int, previous: Sequence[Tally] = ()) -> list[Telling]:
+def tellings(
+    tally: Tally,
+    largest_small: int,
+    previous: Sequence[Tally] = (),
+    steps: pd.DataFrame | None = None,
+) -> list[Telling]:
     """By which periods each instrument of a report is told: the finest of which enough can be shown.
 
     Looked at are the rates of all criteria by period, missing as not met, in periods that ended in the last
@@ -70,6 +75,8 @@ def tellings(tally: Tally, largest_small: int, previous: Sequence[Tally] = ()) -
         tally: everyone, by month, as counted; months that are not over are left aside.
         largest_small: counts from 1 to this are small.
         previous: the protected Tallies of the last report of the series; none for the first.
+        steps: what `coarsen` said of that report. Without it a length that was taken and by which no period
+            has been told yet, and trailing months in which nobody came due, are not known.
 
     Returns:
         One for each instrument of which somebody came due in a month that is over.
@@ -92,8 +99,19 @@ def tellings(tally: Tally, largest_small: int, previous: Sequence[Tally] = ()) -
         own = (points["instrument"] == instrument).to_numpy(dtype=bool)
         if own.any():
             one = _Choice(replace(tally, points=points[own]), number[own], last, largest_small)
-            found.append(one.telling(instrument, _told_before(previous, instrument)))
+            found.append(
+                one.telling(instrument, _told_before(previous, instrument), _held(steps, instrument))
+            )
     return found
+
+
+def _held(steps: pd.DataFrame | None, instrument: str) -> tuple[str, int]:
+    """The length that the last report took, and the last month it told; empty and -1 where not known."""
+    if steps is not None:
+        own = steps[(steps["table"] == "period") & (steps["instrument"] == instrument)]
+        for step, until in own[["step", "until"]].itertuples(index=False, name=None):
+            return str(step), closed_until(str(until))
+    return "", -1
 
 
 def _instruments(tally: Tally) -> list[str]:
@@ -127,21 +145,21 @@ class _Choice:
         most = last - self.start + 1
         self.lengths = {name: months for name, months in LENGTHS.items() if months == 1 or months <= most}
 
-    def telling(self, instrument: str, before: tuple[Period, ...]) -> Telling:
+    def telling(self, instrument: str, before: tuple[Period, ...], last: tuple[str, int]) -> Telling:
         shares = {name: self.share(months) for name, months in self.lengths.items()}
         if not before:
             enough = [name for name in shares if shares[name] >= ENOUGH]
             step = enough[0] if enough else max(shares, key=lambda name: shares[name])
             periods = counted_back(self.start, self.last, LENGTHS[step])
             return Telling(instrument, step, "finest" if enough else "most", periods, shares)
-        held = [name for name, months in LENGTHS.items() if months <= before[-1].months][-1]
+        held = last[0] or [name for name, months in LENGTHS.items() if months <= before[-1].months][-1]
         longer = [n for n in shares if LENGTHS[n] > LENGTHS[held] and shares[n] > shares.get(held, 1.0)]
         step = held
-        if longer and shares[held] < TOO_FEW:
+        if longer and shares.get(held, 1.0) < TOO_FEW:
             step = next((name for name in longer if shares[name] >= ENOUGH), "") or max(
                 longer, key=lambda name: shares[name]
             )
-        periods = followed(before, self.start, self.last, LENGTHS[step])
+        periods = followed(before, (self.start, last[1]), self.last, LENGTHS[step])
         return Telling(instrument, step, "held" if step == held else "coarser", periods, shares)
 
     def share(self, months: int) -> float:
@@ -182,20 +200,26 @@ def counted_back(start: int, last: int, months: int) -> tuple[Period, ...]:
     )
 
 
-def followed(before: Sequence[Period], start: int, last: int, months: int) -> tuple[Period, ...]:
-    """The periods told before as they are, then closed ones of so many months; gaps and what came before.
+def followed(before: Sequence[Period], known: tuple[int, int], last: int, months: int) -> tuple[Period, ...]:
+    """The periods told before as they are, then closed ones of so many months.
+
+    `known` is the first month on record and the last one told, if nobody came due in the months before it. A
+    run of months in which nobody had come due when the others were told is a period of its own.
 
     >>> told = (Period(24310), Period(24311))
-    >>> [one.name for one in followed(told, 24308, 24318, 3)]
+    >>> [one.name for one in followed(told, (24308, 24311), 24318, 3)]
     ['2025-09/2025-10', '2025-11', '2025-12', '2026-01/2026-03', '2026-04/2026-06']
     """
     found: list[Period] = []
-    at = min(start, before[0].first)
+    at = min(known[0], before[0].first)
     for one in before:
-        if at < one.first:  # nobody was due there when the others were told
+        if at < one.first:
             found.append(Period(at, one.first - at))
         found.append(one)
         at = one.last + 1
+    if at <= known[1]:
+        found.append(Period(at, known[1] + 1 - at))
+        at = known[1] + 1
     while at + months - 1 <= last:
         found.append(Period(at, months))
         at += months

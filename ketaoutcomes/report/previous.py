@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from ketaoutcomes.disclosure import DisclosureError, Protection
 from ketaoutcomes.report.audit import NotAReport, is_as_written
 from ketaoutcomes.report.folder import MANIFEST
 from ketaoutcomes.report.record import RESULTS_SCHEMA, rows_of
+from ketaoutcomes.report.told_by import NAME
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ketaoutcomes.counts.tallies import Tally
 
 BEGIN = (
@@ -42,6 +43,7 @@ class Last:
     """A shared report that another may follow.
 
     `tallies` are those it told, by name; `sha256` is the hash of its manifest, which vouches for the rest.
+    `coarsened` says by which periods and sites it told them (`disclosure.coarsen`).
     """
 
     tallies: Mapping[str, Tally]
@@ -49,6 +51,7 @@ class Last:
     history: pd.DataFrame
     as_of: str
     sha256: str
+    coarsened: pd.DataFrame | None = None
 
     @property
     def follows(self) -> dict[str, str]:
@@ -121,7 +124,9 @@ def _read(content: dict[str, Any], sha256: str) -> Last:
     }  # fmt: skip
     told = Protection.from_json(json.dumps(own))
     tallies = dict(zip(names, told.tallies, strict=True))
-    return Last(tallies, told.steps, told.history, str(content["as_of"]), sha256)
+    by = content["tables"].get(NAME)
+    coarsened = None if by is None else pd.DataFrame(by["rows"], columns=by["columns"], dtype=object)
+    return Last(tallies, told.steps, told.history, str(content["as_of"]), sha256, coarsened)
 
 
 def _check_tables(before: Iterable[str], names: Sequence[str]) -> None:
