@@ -349,3 +349,6 @@ def test_a_line_at_first_glance_is_left_out_where_it_could_not_be_answered() -> 
     }
     (line,) = glance(hidden, Words(Plan()), [], [])
     assert line.says == "How many had a serious event after a dose is hidden."
+    day = {"safety": "Repeated as it stood on 30 September 2026."}
+    (line,) = glance(hidden, Words(Plan()), [], [], day)
+    assert line.says.endswith("hidden. (As of 30 September 2026.)")

@@ -24,7 +24,7 @@ from ketaoutcomes.report.workbook import workbook
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ketaoutcomes.counts.tallies import Tally
+    from ketaoutcomes.counts.tallies import Header, Tally
     from ketaoutcomes.plan import Plan
     from ketaoutcomes.results.benchmarks import Benchmark
 
@@ -85,7 +85,7 @@ def write(
         "results.json": results_json(
             tables, tallies, meta, audience=audience, profile=profile, history=history, steps=steps
         ),
-        "tables.xlsx": workbook(tables, _about(meta, audience, header.plan_hash)),
+        "tables.xlsx": workbook(tables, _about(meta, audience, header)),
         "email.eml": letter(content, tables, header, meta=meta, audience=audience),
     }
     if as_pdf:
@@ -96,12 +96,14 @@ def write(
     return replace_folder(Path(out), files | {MANIFEST: vouched}, force=force)
 
 
-def _about(meta: Meta, audience: str, plan_hash: str) -> list[tuple[str, str]]:
+def _about(meta: Meta, audience: str, header: Header) -> list[tuple[str, str]]:
+    counted = [("Counted to", header.as_of)] if header.as_of != meta.as_of else []
     return [
         ("Report", meta.title),
         ("As of", meta.as_of),
+        *counted,
         ("For", AUDIENCES[audience]),
-        ("Plan (SHA-256)", plan_hash),
+        ("Plan (SHA-256)", header.plan_hash),
         ("Made by", f"ketaoutcomes {meta.versions.get('ketaoutcomes', '')}"),
         ("The word hidden", "A number that would describe too few people. It is not zero."),
         ("An empty cell", "There is no such number; where the sheet has a column `reason`, it says why."),

@@ -57,6 +57,7 @@ NAMES = {
     "days_since_dose": "days from dose to score",
     "days_to_session": "days of sessions",
 }
+WHOLE = "Repeated as it stood on "
 SAFETY = "safety"  # what stands for an instrument where side effects are counted
 BY = {"protocol": "by schedule", "site": "by site"}
 RESTATED, REPEATED, NEW = "restated", "repeated", "new"
@@ -95,7 +96,7 @@ def _said(rows: list[Any], words: Words, *, months: bool, groups: bool) -> str:
     now = sorted({row.as_of for row in rows if row.step in (RESTATED, NEW)})
     since = listed([calendar_day(day) for day in sorted({row.as_of for row in old})])
     if not now:
-        return f"Repeated as it stood on {since}."
+        return f"{WHOLE}{since}."
     today = calendar_day(now[-1])
     if months:
         told = f"{count(len(old))} of {count(len(rows))} rates are repeated as they stood on {since}"
@@ -103,7 +104,7 @@ def _said(rows: list[Any], words: Words, *, months: bool, groups: bool) -> str:
     then, fresh = _named(rows, words, groups, old=True), _named(rows, words, groups, old=False)
     if len(fresh) < len(then):
         return f"As of {today}: {'; '.join(fresh)}. The rest is repeated as it stood on {since}."
-    return f"Repeated as it stood on {since}: {'; '.join(then)}. The rest is as of {today}."
+    return f"{WHOLE}{since}: {'; '.join(then)}. The rest is as of {today}."
 
 
 def _named(rows: list[Any], words: Words, groups: bool, *, old: bool) -> list[str]:

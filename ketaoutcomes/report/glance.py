@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ketaoutcomes.report.days import WHOLE
 from ketaoutcomes.results.wording import HIDDEN, count, interval, is_number, label, listed, percent
 
 if TYPE_CHECKING:
@@ -26,9 +27,13 @@ class Line(NamedTuple):
 
 
 def glance(
-    tables: Mapping[str, Described], words: Words, changes: Sequence[Change], stays: Sequence[Stay]
-) -> list[Line]:
-    """The lines that these tables can answer, in reading order."""
+    tables: Mapping[str, Described], words: Words, changes: Sequence[Change], stays: Sequence[Stay],
+    days: Mapping[str, str] | None = None,
+) -> list[Line]:  # fmt: skip
+    """The lines that these tables can answer, in reading order.
+
+    `days` says of sections of a report in a series as of which day they stand (`report.days`).
+    """
     funnel = tables.get("funnel")
     found = (
         Line("changed", "Has it changed?", " ".join(f"{one.title}: {one.says}" for one in changes)),
@@ -37,7 +42,18 @@ def glance(
         Line("safety", "Was anybody harmed?", _harmed(tables.get("safety"), words)),
         Line("sites", "Do sites differ?", _differ(None if funnel is None else funnel.table, words)),
     )
-    return [line for line in found if line.says]
+    return [_dated(line, (days or {}).get(line.id, "")) for line in found if line.says]
+
+
+def _dated(line: Line, day: str) -> Line:
+    """A line with the day of its section, where that is not the report's."""
+    if not day:
+        return line
+    whole = day.removeprefix(WHOLE)
+    said = (
+        f"(As of {whole})" if whole != day and ":" not in whole else "(In part of an earlier day: see there.)"
+    )
+    return line._replace(says=f"{line.says} {said}")
 
 
 def _rows(table: pd.DataFrame) -> list[Any]:

@@ -117,6 +117,10 @@ def _charted(instrument: str, at: int, rows: pd.DataFrame, words: Words) -> Show
     name = str(rows["criterion"].iloc[0])
     title = f"{words.titles[instrument]} {words.short.get(name, name)}, of all due"
     says = _moved(rows)
+    if rows["centre"].isna().all() and rows["rate"].notna().any():
+        low, high = (share(float(rows["rate"].agg(which))) for which in ("min", "max"))
+        shown = int(rows["rate"].notna().sum())
+        says = f"Between {low} and {high} in the {count(shown)} periods shown. {says}"
     if rows["rate"].notna().sum() < 2:
         return Shown(title, "Too few periods can be shown to draw a line.", None)
     draw = partial(_control, table=rows.reset_index(drop=True), names=words.short)

@@ -116,8 +116,10 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
     good_time = exposed(tables, plan, words)
     kept = good_time.kept if good_time and audience == "shared" else ""
     changes, stays = overview.changed(get("changes"), words), views.stays(get("retention"), words)
+    dated = days(tables, words)
     content = {
-        "words": words, "glance": glance(tables, words, changes, stays),
+        "words": words, "days": dated,
+        "glance": glance(tables, words, changes, stays, dated),
         "methods": paragraphs, "references": references, "gates": _gates(plan, words),
         "ordinal": plan.population.courses, "latest": views.latest(get("rates_period"), words),
         "answers": views.answers(tables, words), "last_known": views.last_known(get("last_known"), words),
@@ -141,7 +143,7 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
         "additions": _additions(tables, words, kept, shared=audience == "shared"),
         "hidden_rates": sum(_hidden(described) for described in tables.values()),
         "restated": plain(get("restatements")) if "restatements" in tables else None,  # type: ignore[arg-type]
-        "measures": "measures" in tables, "days": days(tables, words),
+        "measures": "measures" in tables,
         "steps": told_again(tables), "repeated": repeated(tables), "good_time_day": good_time_day(tables),
     }  # fmt: skip
     return content | {"contents": _contents(content)}

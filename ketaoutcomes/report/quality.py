@@ -186,7 +186,8 @@ def _outside(described: Described | None, known: Mapping[str, Measure]) -> str:
         rows: list[Any] = [r for r in described.table.itertuples(index=False) if r.measure == name]
         if rows:
             told = [f"{_n(row.n)} {_why(str(row.excluded_for))}" for row in rows]
-            parts.append(f"{label(one.title, 160)}: {listed(told)}")
+            shown = all(is_number(row.n) for row in rows)
+            parts.append(f"{label(one.title, 160)}: {listed(told) if shown else HIDDEN}")
     return f"Left out after entering: {'; '.join(parts)}."
 
 

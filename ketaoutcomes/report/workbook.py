@@ -23,6 +23,7 @@ _COUNTS = frozenset(
     {"due", "given", "assessed", "met", "n", "of", "reached", "people", "mature", "population", "excluded",
      "not_due", "missing", "not_met"}
 )  # fmt: skip
+_LONG = frozenset({"not_judged", "title", "cite", "sentence", "rule"})  # our own words, not names from data
 _WIDEST = 40
 
 
@@ -126,7 +127,8 @@ def _cell(
             kind = "share" if name in _SHARES else "count" if name in _COUNTS else "number"
             sheet.write_number(row, place, float(value), formats[kind])
     elif value is not None:
-        sheet.write_string(row, place, label(value) if str(value) else "", formats["text"])
+        longest = 300 if name in _LONG else 60
+        sheet.write_string(row, place, label(value, longest) if str(value) else "", formats["text"])
 
 
 def _width(name: str, column: pd.Series[Any]) -> int:
