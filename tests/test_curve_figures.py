@@ -76,6 +76,23 @@ def test_durability_falls_from_everyone(study):
     assert "lost (n = 467)" in said(ax)
 
 
+def test_early_responses_are_drawn_on_the_days_that_are_told(study):
+    table = study.kept()
+    table.loc[table["day"] == 28, ["no_relapse", "low", "high", "reason"]] = [
+        np.nan,
+        np.nan,
+        np.nan,
+        "hidden",
+    ]
+    ax = figures.kept(table)
+    (line,) = [line for line in ax.get_lines() if len(line.get_xdata())]
+    assert line.get_xdata().tolist() == [0, 56, 84]
+    assert np.array_equal(line.get_ydata(), table["no_relapse"].dropna())
+    assert "hidden: small numbers" not in said(ax)
+    with pytest.raises(ValueError, match="2 groups"):
+        figures.kept(pd.concat([table, table.assign(criterion="another")]))
+
+
 def test_axes_given_are_the_axes_returned(study):
     _, ax = plt.subplots()
     assert figures.curve(study.curve(CRITERION, days=[0, 7, 14]), ax=ax) is ax

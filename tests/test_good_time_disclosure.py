@@ -347,26 +347,31 @@ def boosters_of(protocol: str, status: str, last: str) -> tuple[str, ...]:
 
 
 @cache
-def lasting(kind: str) -> GoodTime:
-    """What became of responses, or boosters of two protocols, one without visits, beside everything else."""
+def lasting(kind: str, *, moves: bool = False) -> GoodTime:
+    """What became of responses, or boosters of two protocols, one without visits, beside everything else.
+
+    With `moves` also on which day each left, and less of what else is told.
+    """
     shapes = tuple(Shape(by, ("end",)) for by in ((), (), ("site",), ("protocol",)))
     types: list[tuple[Cell, ...]] = []
     for protocol in ("home", "iv6") if kind == "boosters" else ("iv6",):
-        for situation, group, states in sorted({one[:3] for one in histories()}):
-            types += followed(kind, protocol, situation, group, states)
-        for group, worse in itertools.product(STATUS, (None, "not_worse", "no_score")):
-            may = group.startswith("responded") or group == "not_evaluable"
+        for history in sorted({(*one[:3], one[3] if moves else None) for one in histories()}):
+            types += followed(kind, protocol, *history)
+        outs = [(group, left) for group in STATUS for left in (younger_exits(group) if moves else [None])]
+        for (group, left), worse in itertools.product(outs, (None, "not_worse", "no_score")):
+            may = (left[0] if left else group).startswith("responded")
+            may |= left is None and group == "not_evaluable"
             if worse != "no_score" or group in ("stopped_short", "not_evaluable"):
                 scored = ["", "carried_not_met"] if worse == "not_worse" else [""]
                 ends = ["missing"] if worse == "no_score" else scored
                 types += [
-                    person(protocol, group, worse, None, met=may, whole=None, unscored=end) for end in ends
+                    person(protocol, group, worse, left, met=may, whole=None, unscored=end) for end in ends
                 ]
     return GoodTime(kind, shapes, (CRITERION,), ("current",), tuple(sorted(set(types))))
 
 
 def followed(
-    kind: str, protocol: str, situation: str, group: str, states: tuple[str, ...]
+    kind: str, protocol: str, situation: str, group: str, states: tuple[str, ...], left: Exit | None
 ) -> Iterator[tuple[Cell, ...]]:
     """Mature courses of one history, with whatever else may be told of them; nobody is late."""
     may = any(state.startswith("responded") for state in (situation, group, *states))
@@ -377,7 +382,7 @@ def followed(
     for worse in ("worse", "not_worse", *(() if may or group == "trial_complete" else ("no_score",))):
         ends = ["missing"] if worse == "no_score" else ["missing", "carried_not_met"]
         ends += ["", "carried_met"] if may and worse != "worse" else []
-        ends = ends[:1] if kind == "boosters" else ends
+        ends = ends[:1] if kind == "boosters" or left else ends
         found = told(situation, group, states, scored=worse != "no_score")
         for extra, end in itertools.product([one for one in found if one[-1][2] != "overdue"], ends):
             if extra[-1][2] == "overdue_responded":
@@ -387,7 +392,7 @@ def followed(
                 more = came_of(situation, worse, extra, end)
             for one in more:
                 yield person(
-                    protocol, group, worse, None, met=may, whole=(situation, states),
+                    protocol, group, worse, left, met=may, whole=(situation, states),
                     extra=(*extra, (kind, "mature", one)), unscored=end, status=status,
                 )  # fmt: skip
 
@@ -425,17 +430,26 @@ def many_of(one: GoodTime, rng: np.random.Generator) -> np.ndarray:
 
 
 def attack(
-    seeds: range, most: int, profile: str = "cms11", one: GoodTime | None = None
+    seeds: range, most: int, profile: str = "cms11", one: GoodTime | None = None, blame: str = ""
 ) -> list[tuple[int, float, float]]:
+    """Small numbers that can be told; with `blame` those only that cannot without this kind of cells."""
     one, small, found = one or scenario(), LARGEST_SMALL[profile], []
     for seed in seeds:
         rng = np.random.default_rng(seed)
         persons = persons_of(one, rng)
-        equations, numbers = one.equations(protect(one.tallies(persons), profile))
+        shown = protect(one.tallies(persons), profile)
+        equations, numbers = one.equations(shown)
         assert np.allclose(equations @ persons, numbers)
         sets = attacked.questions(one, persons, small, rng, most)
         ends = attacked.narrowest(equations, numbers, sets)
-        found += [(seed, low, high) for low, high in ends if high - low < small - 1e-6]
+        told = [high - low < small - 1e-6 for low, high in ends]
+        if blame and any(told):
+            rest = [replace(tally, points=tally.points[tally.points["kind"] != blame]) for tally in shown]
+            without = attacked.narrowest(*one.equations(rest), sets)
+            told = [
+                now and high - low >= small - 1e-6 for now, (low, high) in zip(told, without, strict=True)
+            ]
+        found += [(seed, *end) for end, yes in zip(ends, told, strict=True) if yes]
     return found
 
 
@@ -452,10 +466,17 @@ def test_an_attacker_learns_no_small_number_from_what_became_of_responses() -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("start", range(0, 60, 20))
+def test_an_attacker_learns_nothing_from_what_became_of_responses_beside_daily_moves(start: int) -> None:
+    seeds, one = range(5000 + start, 5020 + start), lasting("after_response", moves=True)
+    assert attack(seeds, most=4, one=one, blame="after_response") == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["after_response", "boosters"])
 @pytest.mark.parametrize("start", range(0, 200, 50))
 def test_an_attacker_learns_nothing_from_what_became_of_many_responses(start: int, kind: str) -> None:
-    assert attack(range(4000 + start, 4050 + start), most=6, one=lasting(kind)) == []
+    assert attack(range(4000 + start, 4050 + start), most=6, one=lasting(kind), blame=kind) == []
 
 
 @pytest.mark.slow

@@ -171,6 +171,16 @@ def test_a_mark_that_is_told_together_with_the_next_is_passed_over() -> None:
     assert found["kept_at_most"][3] == 0.7
 
 
+def test_a_mark_that_few_or_nobody_reach_has_bounds_and_no_estimate() -> None:
+    lost, gone = np.array([0.0, 2, 4, 4]), np.array([0.0, 12, 16, 16])
+    found = life_table(20.0, lost, gone, 0.95)  # 6 are followed after the first mark, nobody after the second
+    assert found["reason"].tolist() == ["", "", "too_few_at_risk", "not_followed"]
+    assert np.isnan(found["no_relapse"]).tolist() == [False, False, True, True]
+    assert found["kept_at_most"].tolist() == [1.0, 0.9, 0.8, 0.8]
+    none = life_table(0.0, np.zeros(4), np.zeros(4), 0.95)
+    assert set(none["reason"]) == {"not_followed"}
+
+
 def made(after: dict[str, int], given: dict[str, int] | None = None) -> Tally:
     """A raw Tally of mature courses with so many in each state."""
     n = sum(after.values())

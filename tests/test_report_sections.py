@@ -173,7 +173,7 @@ def test_what_is_hidden_of_early_responses_reads_hidden() -> None:
     found = dict(tables("shared"))
     kept, doses = (found[name].table.copy() for name in ("durability_kept", "durability_doses"))
     numbers = ["n", "lost", "not_scored", "at_risk", "no_relapse", "low", "high", "kept_at_least"]
-    kept[numbers] = float("nan")
+    kept[numbers], kept["reason"] = float("nan"), "hidden"
     doses[["n", "of", "share", "low", "high"]] = float("nan")
     started = found["durability_started"].table.assign(share=float("nan"))
     for name, table in (("kept", kept), ("doses", doses), ("started", started)):
@@ -189,6 +189,21 @@ def test_what_is_hidden_of_early_responses_reads_hidden() -> None:
     assert cells(part, "PHQ-9 halved: what became of it")["4 weeks"] == ("hidden",) * 6
     assert cells(part, "Boosters")["none"] == ("hidden", "hidden")
     assert part.figures == ()
+
+
+def test_who_nobody_can_be_followed_or_was_due_is_not_hidden() -> None:
+    days = (0, 3, 7, 10, 14, 17)
+    rows = [(f"P{i}", day, 20 if day == 0 else 8 + i % 5) for i in range(40) for day in days]
+    table = pd.DataFrame(rows, columns=["patient", "day", "phq9"]).assign(route="iv")
+    people = pd.DataFrame({"patient": sorted(set(table["patient"])), "cut_day": 400})
+    bare = ko.Study(ko.Cohort.from_frames(table, people=people))
+    part = lasting(finish(report_tallies(bare, audience="shared")), Words(bare.plan), shared=True)
+    assert cells(part, "PHQ-9 halved: what became of it")["12 weeks"] == (
+        "0", "24", "0", "–", "0\u202f%", "100\u202f%",
+    )  # fmt: skip
+    assert part is not None
+    assert "hidden" not in str(part)
+    assert not any("PCL-5" in one.title for one in part.tables)
 
 
 def test_durability_repeats_the_numbers_of_its_tables() -> None:

@@ -12,7 +12,7 @@ from ketaoutcomes.figures.accounting import completeness, flow, measured
 from ketaoutcomes.figures.benchmarks import benchmark
 from ketaoutcomes.figures.control_charts import control, funnel
 from ketaoutcomes.figures.courses import dose_timeline, swimmer, waterfall
-from ketaoutcomes.figures.curves import curve, durability
+from ketaoutcomes.figures.curves import curve, durability, kept
 from ketaoutcomes.figures.designs import design
 from ketaoutcomes.figures.good_time import from_reached, partition, state_occupation
 from ketaoutcomes.figures.safety import side_effects
@@ -34,6 +34,7 @@ __all__ = [
     "forest",
     "from_reached",
     "funnel",
+    "kept",
     "measured",
     "panels",
     "partition",

@@ -48,6 +48,7 @@ NAMES: Mapping[str, str] = MappingProxyType({
     "end": "course ended first",
     "stopped": "stopped first",
     "retreated": "treated again first",
+    "others": "whatever became of the others",
 })  # fmt: skip
 """Readers' words for the ids in these tables; `names=` of each function replaces them."""
 
@@ -118,6 +119,46 @@ def durability(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[st
     for style, name, rows in lines:
         _step(ax, style, "day", rows, "no_relapse")
         ends.append((name, style.colour, last_known(rows["no_relapse"])))
+    _finish(ax, "day", "days since the response", "no_relapse", lines, ends, words)
+    return ax
+
+
+def kept(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, str] = NO_NAMES) -> Axes:
+    """The share of early responses that had not been lost by named days, with intervals and bounds.
+
+    `table` is one group of `lasting_results.kept`; days that are hidden are passed over. The pale band
+    reaches from what it would be had everyone not scored any more lost it to what it would be had none.
+
+    Raises `ValueError` for an empty table, or more than one group.
+
+    >>> import pandas as pd
+    >>> row = {"criterion": "phq9_response50", "relapse": "lost", "clock": "response", "n": 40, "reason": ""}
+    >>> ax = kept(pd.DataFrame([
+    ...     row | {"day": 0, "at_risk": 40, "no_relapse": 1.0, "low": None, "high": None,
+    ...            "kept_at_least": 1.0, "kept_at_most": 1.0},
+    ...     row | {"day": 28, "at_risk": 25, "no_relapse": 0.8, "low": 0.6, "high": 0.9,
+    ...            "kept_at_least": 0.6, "kept_at_most": 0.85},
+    ... ]))
+    >>> [text.get_text() for text in ax.texts][-2:]
+    ['whatever became of the others', 'phq9 response50 (n = 40)']
+    """
+    require_rows(table)
+    known = table[table["no_relapse"].notna()]
+    words = {**NAMES, **names}
+    lines = _lines(known, words)
+    if len(lines) > 1:
+        raise ValueError(f"{len(lines)} groups cannot be drawn in one chart; choose one")
+    ax = sized(ax, 7.2, 3.8)
+    ((style, name, rows),) = lines
+    day, share, low, high, least, most = (
+        rows[column].to_numpy(dtype=float)
+        for column in ("day", "no_relapse", "low", "high", "kept_at_least", "kept_at_most")
+    )
+    ax.fill_between(day, least, most, color=QUIET, alpha=0.16, linewidth=0)
+    ax.vlines(day, low, high, color=style.colour, linewidth=1.4)
+    ax.plot(day, share, color=style.colour, linewidth=1.8, marker=style.marker, markersize=5.5,
+            markeredgecolor="white", clip_on=False)  # fmt: skip
+    ends = [(name, style.colour, float(share[-1])), (words["others"], QUIET, float(least[-1]))]
     _finish(ax, "day", "days since the response", "no_relapse", lines, ends, words)
     return ax
 

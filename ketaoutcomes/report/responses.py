@@ -63,13 +63,15 @@ def response_tables(tallies: Mapping[str, Tally]) -> list[Described]:
 
 
 def _started(tally: Tally) -> pd.DataFrame:
-    """The all-started curve every few days, and on the calendar days."""
+    """The all-started curve every few days, on the calendar days, and on the day by which half had met it."""
     from ketaoutcomes.results import curve_results
 
     longest = int(tally.header.settings["points"]["curve_days"])
     named = [int(day) for day in tally.header.settings["good_time"]["calendar_days"]]
-    days = sorted({*range(0, longest + 1, EVERY), *(day for day in named if day <= longest)})
-    table = curve_results.all_started(tally, days=days)
+    table = curve_results.all_started(tally)
+    half = table.loc[table["share"] >= 0.5, "day"].min()
+    days = {*range(0, longest + 1, EVERY), *named, half}
+    table = table[table["day"].isin(days)].reset_index(drop=True)
     table = table.assign(clock="first_dose", named=table["day"].isin(named))
     first = ["instrument", "criterion", "clock", "day", "named"]
     return table[[*first, *(name for name in table if name not in first)]]
@@ -98,9 +100,10 @@ def told_of(tables: Mapping[str, Described], words: Words, *, shared: bool, soon
         shown += _sessions_table(get[BY_SESSION], words)
     if KEPT in get:
         says.append(_how_long(get[KEPT], words))
-        figures += _kept_chart(get[KEPT], words)
-        shown.append(_kept_table(get[KEPT], words))
-    if BOOSTERS in get:
+        if get[KEPT]["n"].iloc[0] != 0:
+            figures += _kept_chart(get[KEPT], words)
+            shown.append(_kept_table(get[KEPT], words))
+    if BOOSTERS in get and get[BOOSTERS]["of"].iloc[0] != 0:
         says.append(_boosters_said(get[BOOSTERS]))
         shown.append(_boosters_table(get[BOOSTERS]))
     return Told(tuple(says), tuple(figures), tuple(shown))
@@ -197,11 +200,15 @@ def _sessions_table(table: pd.DataFrame, words: Words) -> list[Plain]:
         lines = []
         for protocol in words.by_plan(dict.fromkeys(name for name, _ in cell)):
             rows = [cell.get((protocol, point)) for point in points]
-            due = next((count(row.n) for row in rows if row is not None and is_number(row.n)), HIDDEN)
+            due = next((row.n for row in rows if row is not None and is_number(row.n)), None)
+            if due == 0:
+                continue
             cells = [
-                NONE if row is None else share(row.rate) if is_number(row.rate) else HIDDEN for row in rows
-            ]
-            lines.append((words.protocols.get(protocol, label(protocol)), due, *cells))
+                share(row.rate) if row is not None and is_number(row.rate)
+                else HIDDEN if row is not None and row.reason == HIDDEN else NONE
+                for row in rows
+            ]  # fmt: skip
+            lines.append((words.protocols.get(protocol, label(protocol)), count(due), *cells))
         if lines:
             heads = (("protocol", True), ("due", False), *((f"session {point}", False) for point in points))
             title = f"{_name(criterion, words)}: met at a score by session, of all due"
@@ -220,6 +227,8 @@ def _how_long(table: pd.DataFrame, words: Words) -> str:
     """Who had lost an early response again, what is estimated, and between which bounds it lies."""
     name = _name(str(table["criterion"].iloc[0]), words)
     of = f"met “{name}” by day {int(table['by_day'].iloc[0])}"
+    if table["n"].iloc[0] == 0:
+        return f"No mature course {of}."
     rows = [row for row in _rows(table) if row.day and is_number(row.no_relapse)]
     if not rows:
         return f"How long it lasted for mature courses that {of} is {HIDDEN}."
@@ -240,10 +249,14 @@ def _kept_chart(table: pd.DataFrame, words: Words) -> list[Shown]:
 
     if table["no_relapse"].notna().sum() < 2:
         return []
-    name = _name(str(table["criterion"].iloc[0]), words)
-    says = "Of mature courses that met it early: the estimated share that had not lost it, on named days."
-    names = {lasting_results.RULE: "not lost"}
-    draw = partial(_draw, figure=figures.durability, table=table, names=names)
+    criterion = str(table["criterion"].iloc[0])
+    name = _name(criterion, words)
+    says = (
+        "Of mature courses that met it early: the estimated share that had not lost it, on named days. The "
+        "band reaches as far as those not scored any more could move it."
+    )
+    names = {criterion: "not lost", "others": "all unscored\nhad lost it"}
+    draw = partial(_draw, figure=figures.kept, table=table, names=names)
     svg = chart(draw, name="kept", says=f"Chart of {name}. {says}", right=1.7)
     return [Shown(f"{name}: how long", says, svg)]
 
@@ -256,10 +269,12 @@ def _kept_table(table: pd.DataFrame, words: Words) -> Plain:
     )  # fmt: skip
     lines = []
     for row in (row for row in _rows(table) if row.day):
-        told = is_number(row.no_relapse)
-        rest = (
-            _with_limits(row.no_relapse, row.low, row.high), share(row.kept_at_least), share(row.kept_at_most)
-        ) if told else (HIDDEN,) * 3  # fmt: skip
+        rest = [
+            _with_limits(row.no_relapse, row.low, row.high),
+            share(row.kept_at_least),
+            share(row.kept_at_most),
+        ]
+        rest = [HIDDEN] * 3 if row.reason == HIDDEN else rest
         lines.append((_after(row.day), count(row.lost), count(row.not_scored), count(row.at_risk), *rest))
     n = table["n"].iloc[0]
     title = (
@@ -275,7 +290,7 @@ def _boosters_said(table: pd.DataFrame) -> str:
     of, by_day = float(table["of"].iloc[0]), int(table["by_day"].iloc[0])
     none = table[table["boosters"] == "none"]
     began = f"{count(of) if is_number(of) else f'A {HIDDEN} number of'} mature courses with planned visits"
-    if not is_number(of) or none.empty or not is_number(float(none["n"].iloc[0])) or of == 0:
+    if not is_number(of) or none.empty or not is_number(float(none["n"].iloc[0])):
         return f"How many of {began[0].lower() + began[1:]} had boosters is {HIDDEN}."
     row = _rows(none)[0]
     some = f"{share(1 - row.share)}, {interval(1 - row.high, 1 - row.low)}"

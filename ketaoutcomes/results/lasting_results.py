@@ -18,7 +18,7 @@ from ketaoutcomes.counts.good_time_cells import cells, counted
 from ketaoutcomes.counts.good_time_counts import PERIODS
 from ketaoutcomes.counts.lasting_counts import AFTER_RESPONSE, AWAY, BOOSTERS, KEPT, LOST, NUMBERS
 from ketaoutcomes.estimates import curves, rate_with_limits
-from ketaoutcomes.results.response_curves import HIDDEN
+from ketaoutcomes.results.response_curves import HIDDEN, LEAST_AT_RISK, NOT_FOLLOWED, TOO_FEW
 
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Tally
@@ -35,7 +35,7 @@ def kept(tally: Tally, *, level: float | None = None) -> pd.DataFrame:
     respond), day, n (who responded), lost (by then, at one score), not_scored (not lost so far, and never
     scored again on or after that day), at_risk (scored on or after it without a loss by then: the three add
     up to n), no_relapse, low, high, kept_at_least and kept_at_most (if all who were not scored any more had
-    lost it, and if none had), reason (hidden).
+    lost it, and if none had), reason (why there is no estimate: hidden, not_followed, too_few_at_risk).
 
     `no_relapse` is the life-table estimate: of those followed into an interval, less half of those not scored
     to its end, who had no loss in it, multiplied over the intervals that are told. It supposes that those not
@@ -132,16 +132,21 @@ def life_table(n: float, lost: Any, gone: Any, level: float) -> dict[str, Any]:
     at_risk = n - lost - gone
     known = np.flatnonzero(~np.isnan(at_risk))
     share, low, high = (np.full(len(lost), np.nan) for _ in range(3))
-    if len(known):
+    thin = np.zeros(len(lost), dtype=bool)
+    if len(known) and n:
         share[0] = 1.0
     if len(known) > 1:
         before, events = at_risk[known[:-1]], np.diff(lost[known])
         exposed = before - np.diff(gone[known]) / 2
         curve = curves.kaplan_meier(exposed, events, level=level)
-        share[known[1:]], low[known[1:]], high[known[1:]] = curve.share, curve.low, curve.high
+        few = np.maximum.accumulate((before < LEAST_AT_RISK) & (gone[known[:-1]] > 0))
+        for name, values in ((share, curve.share), (low, curve.low), (high, curve.high)):
+            name[known[1:]] = np.where(few, np.nan, values)
+        thin[known[1:]] = few & (before > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         bounds = {"kept_at_least": at_risk / n, "kept_at_most": 1 - lost / n}
-    reason = np.where(np.isnan(at_risk), HIDDEN, "").astype(object)
+    reason = np.where(np.isnan(share), np.where(thin, TOO_FEW, NOT_FOLLOWED), "").astype(object)
+    reason[np.isnan(at_risk)] = HIDDEN
     return {"at_risk": at_risk, "no_relapse": share, "low": low, "high": high, **bounds, "reason": reason}
 
 

@@ -142,6 +142,14 @@ class Plots:
         table = self._study.curve(criteria, clock=clock, by=by, days=days, competing=competing)
         return figures.curve(table, ax=ax, names=self._words)
 
+    def kept(self, *, ax: Axes | None = None) -> Axes:
+        """The share of early responses that had not been lost by named days; `study.kept`.
+
+        >>> [text.get_text() for text in study.plot.kept().texts[-2:]]
+        ['whatever became of the others', 'PHQ-9 halved (n = 323)']
+        """
+        return figures.kept(self._study.kept(), ax=ax, names=self._words)
+
     def durability(
         self, criteria: Names = None, *, relapse: Names = None, by: Names = None, days: Days = None,
         follow: str = "last_score", ax: Axes | None = None,
