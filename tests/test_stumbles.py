@@ -118,6 +118,22 @@ def test_labels_that_differ_only_by_capitals_are_asked_about_and_kept() -> None:
     assert ko.Cohort.from_frames(*frames(sex=["f", "m"])).problems.empty
 
 
+@pytest.mark.parametrize("name", ["sex", "Sex", "gender"])
+def test_spellings_of_a_covariate_can_be_mapped(export: Path, name: str) -> None:
+    """As the page of I12 says."""
+    draft = ko.suggest_plan(export)
+    mapped = (
+        f'{name} = {{ from = "Sex", map = {{ "f" = "female", "F" = "female" }} }}\ncovariates = ["{name}"]'
+    )
+    assert 'covariates = ["Age", "Sex"]' in draft
+    Path("plan.toml").write_text(draft.replace('covariates = ["Age", "Sex"]', mapped), encoding="utf-8")
+    cohort = ko.read(export, ko.read_plan("plan.toml"))
+    assert cohort.people[name].tolist() == ["female", "female"]
+    assert set(cohort.problems["rule"]) == {"C07"}
+    page = str(ko.Plan().explain("I12"))
+    assert 'covariates = ["sex"]' in page.replace("\n", " ")
+
+
 def test_a_total_beside_too_many_blank_answers_is_told() -> None:
     doses, _, _ = frames()
     answers = {f"phq9_{k}": [2, None if k > 6 else 2, None if k > 7 else 2] for k in range(1, 10)}

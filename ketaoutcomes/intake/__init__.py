@@ -245,7 +245,8 @@ def _check_plan_columns(run: _Run) -> None:
         return
     columns = run.plan.columns
     wanted = [f.source for f in columns.fields.values() if f.source is not None]
-    wanted += [*columns.covariates, *columns.keep]
+    told = {*columns.fields, *(name for entry in columns.people for name in entry.fields)}
+    wanted += [*(name for name in columns.covariates if name not in told), *columns.keep]
     for table in NAMES:
         for entry in getattr(columns, table):
             if not entry.file and not any(

@@ -140,7 +140,7 @@ class _Resolver:
                 fields[ours] = Given(position, name=self.header.show(position))
         for name in self.columns.covariates:
             at = self.header.find(name)
-            if at is not None:
+            if at is not None and name not in fields:
                 fields[name] = Given(at, name=self.header.show(at))
         if "day" in self.columns.fields and "date" not in self.columns.fields:
             fields.pop("date", None)

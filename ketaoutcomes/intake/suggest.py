@@ -175,6 +175,10 @@ def _place(
         draft.sources[ours] = raw
     elif _COVARIATES.fullmatch(name):
         draft.covariates.append(raw)
+        if name == "age":
+            draft.asked.append(
+                f"# {_toml(raw)}: single years make many small groups; bands (45-59) are read, too"
+            )
     else:
         draft.asked.append(f"# {_toml(raw)}: not used; list it under covariates to keep it, or under drop")
 
