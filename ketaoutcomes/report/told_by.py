@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ketaoutcomes.report.finished import Described
-from ketaoutcomes.results.wording import calendar_day, is_number, label, listed, share
+from ketaoutcomes.results.wording import calendar_day, is_number, label, listed, period, share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,27 @@ def periods_said(tables: Mapping[str, Described], words: Words) -> list[str]:
             for name in words.instruments
             if name in rows
         ]
-    return said
+    return [*said, *_since_last(tables, words)]
+
+
+def _since_last(tables: Mapping[str, Described], words: Words) -> list[str]:
+    """In a series, that no period has closed, or which closed ones wait."""
+    if "steps" not in tables:
+        return []
+    table = tables["steps"].table
+    table = table[table["axis"] == "month"]
+    waiting = table[table["step"] == "waiting"]
+    if waiting.empty:
+        new = bool((table["step"] == "new").any())
+        return [] if new else ["No period has closed since the last report."]
+    named = dict.fromkeys(
+        f"{words.titles.get(str(row.instrument), str(row.instrument))} {period(str(row.point))}"
+        for row in waiting.itertuples(index=False)
+    )
+    return [
+        f"Not told yet: {listed(list(named))}. Beside what was told before, some of it would tell of too few "
+        "people."
+    ]
 
 
 def _until(until: str, following: str) -> str:
