@@ -354,3 +354,52 @@ def test_items_in_several_columns_are_named_by_their_instrument(tmp_path: Path) 
     text = f"patient,day,dose,unit,route,{items}\na,0,0.5,mg/kg,iv,{low}\na,0,,,,{high}\n"
     found = ko.read(write(tmp_path, one=text)).problems
     assert found.loc[found["rule"] == "C08", "column"].tolist() == ["phq9", "phq9"]
+
+
+def test_a_wide_file_and_a_long_one_make_one_cohort(tmp_path: Path) -> None:
+    """The sites of one clinic may export differently; a row of doses alone is no faulty questionnaire."""
+    wide = "patient,day,dose,unit,route,phq9,gad7\n"
+    wide += "a,0,0.5,mg/kg,iv,18,11\na,3,0.5,mg/kg,iv,,\nb,0,0.5,mg/kg,iv,20,9\n"
+    long = "patient,day,instrument,score\na,5,PHQ-9,9\nb,4,GAD-7,7\nb,4,phq9,15\n"
+    mixed = ko.read(write(tmp_path, wide=wide, long=long))
+    added = "a,5,,,,9,\nb,4,,,,15,7\n"
+    alike = ko.read(write(tmp_path, both=wide + added))
+    assert tables(mixed) == tables(alike)
+    assert mixed.problems.empty
+    turned = ko.read(list(reversed(write(tmp_path, wide=wide, long=long))))
+    assert tables(turned) == tables(mixed)
+
+
+def test_mixed_layouts_find_what_each_would_find_alone(tmp_path: Path) -> None:
+    wide = "patient,day,dose,unit,route,phq9\na,0,0.5,mg/kg,iv,18\na,3,0.5,mg/kg,iv,12\n"
+    long = "patient,day,instrument,score\na,3,phq9,14\na,4,mood,3\na,5,,7\n"
+    found = ko.read(write(tmp_path, wide=wide, long=long)).problems
+    assert found[["file", "row", "column", "rule"]].to_numpy().tolist() == [
+        ["long.csv", 2, "score", "C08"],
+        ["long.csv", 3, "instrument", "D18"],
+        ["long.csv", 4, "instrument", "D18"],
+        ["wide.csv", 3, "phq9", "C08"],
+    ]
+    doses = pd.DataFrame({"patient": ["a"], "day": [0], "dose": 0.5, "route": "iv"})
+    scores = pd.DataFrame({"patient": ["a"] * 4, "day": [0, 3, 4, 5], "phq9": [18, None, None, None]})
+    scores["instrument"], scores["score"] = [None, "phq9", "mood", None], [None, 9, 3, 7]
+    cohort = ko.Cohort.from_frames(doses, scores)
+    assert cohort.scores[["day", "score"]].to_numpy().tolist() == [[0, 18.0], [3, 9.0]]
+    assert cohort.problems[["row", "rule"]].to_numpy().tolist() == [[4, "D13"], [5, "D13"]]
+
+
+def test_long_rows_without_all_items_are_refused_beside_wide_ones_too() -> None:
+    doses = pd.DataFrame({"patient": ["a"], "day": [0], "dose": 0.5, "route": "iv"})
+    scores = pd.DataFrame({"patient": ["a", "a"], "day": [0, 3], "phq9": [18, None]})
+    scores["instrument"] = [None, "phq9"]
+    scores[[f"item_{item}" for item in range(1, 9)]] = [[None] * 8, [1.0] * 8]
+    with pytest.raises(InputRefused, match="PHQ-9 has 9 items"):
+        ko.Cohort.from_frames(doses, scores)
+
+
+def test_items_of_a_long_row_stand_beside_totals_of_a_wide_one(tmp_path: Path) -> None:
+    items = ",".join(f"item_{item}" for item in range(1, 10))
+    wide = "patient,day,dose,unit,route,phq9\na,0,0.5,mg/kg,iv,18\n"
+    long = f"patient,day,instrument,{items}\na,4,phq9,{','.join('1' * 9)}\n"
+    scores = ko.read(write(tmp_path, wide=wide, long=long)).scores
+    assert scores[["day", "score"]].to_numpy().tolist() == [[0, 18.0], [4, 9.0]]

@@ -15,6 +15,7 @@ from ketaoutcomes.plan import Plan
 from ketaoutcomes.records.assembly import Doses, Findings, Scores
 from ketaoutcomes.records.coding import labelled
 from ketaoutcomes.records.frames import Reader
+from ketaoutcomes.records.layouts import one_layout
 from ketaoutcomes.records.monitoring import Monitoring, has_readings
 from ketaoutcomes.records.monitoring import table as monitoring_table
 from ketaoutcomes.shown import PlainError, expect, facts
@@ -240,6 +241,8 @@ def assemble(
     more = {"people": people, "events": events, "monitoring": monitoring}
     frames |= {name: frame for name, frame in more.items() if frame is not None}
     _check_columns(frames, found)
+    _stop_if_refused(found)
+    frames["scores"] = one_layout(frames["scores"], plan.definitions.instruments, found)
     _stop_if_refused(found)
     reader = Reader(frames, plan, found)
     cohort_parts = reader.read()
