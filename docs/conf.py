@@ -7,6 +7,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import gallery
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.ext.napoleon import Config
 from sphinx.ext.napoleon.docstring import GoogleDocstring, NumpyDocstring
 
@@ -32,6 +34,7 @@ maximum_signature_line_length = 90
 python_use_unqualified_type_names = True
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = "ketaoutcomes"
 html_show_sphinx = False
 html_copy_source = False
@@ -50,7 +53,15 @@ def lay_out(app: Any, what: str, name: str, of: Any, options: Any, lines: list[s
             lines[:] = kind(lines, rules, app, what, name, of, options).lines()
 
 
+def formula(writer: Any, node: Any) -> None:
+    """Write a formula as MathML, which browsers draw by themselves: no page asks another for a script."""
+    shown = isinstance(node, nodes.math_block)
+    writer.body.append(tex2mathml(node.astext(), as_block=shown))
+    raise nodes.SkipNode
+
+
 def setup(app: Any) -> None:
-    """Draw the gallery before the pages are read, and lay out docstrings."""
+    """Draw the gallery before the pages are read, lay out docstrings, write formulas."""
+    app.add_html_math_renderer("mathml", (formula, None), (formula, None))
     app.connect("builder-inited", draw_gallery)
     app.connect("autodoc-process-docstring", lay_out)
