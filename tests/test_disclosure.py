@@ -191,6 +191,15 @@ def test_means_and_medians_are_those_of_the_raw_tally_where_shown(sample):
         assert after.loc[hidden, ["sum", "squares", "median"]].isna().all(axis=None)
 
 
+def test_a_median_that_ends_in_a_half_keeps_it():
+    """Eleven scored 3 and eleven 4, nothing hidden."""
+    raw = one_point(11, 11, 11)
+    rows = [("phq9", "score", "end", "end", value, 11) for value in (3, 4)]
+    values = typed("values", pd.DataFrame(rows, columns=[*KEYS["values"], "n"]), ())
+    (protected,) = protect([dataclasses.replace(raw, values=values)])
+    assert moments(protected, "score")["median"].tolist() == [3.5]
+
+
 def test_a_protected_tally_is_protected_once_adds_no_more_and_survives_saving(sample, tmp_path):
     protected = protect(sample)
     assert protect(protected) == protected

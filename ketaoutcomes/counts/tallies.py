@@ -215,7 +215,8 @@ def typed(name: str, table: pd.DataFrame, by: tuple[str, ...]) -> pd.DataFrame:
     types: dict[str, Any] = {key: "int64" if key in INTEGER_KEYS else object for key in keys}
     for count in COUNTS[name]:
         numbers = pd.to_numeric(table[count])
-        types[count] = "int64" if numbers.notna().all() else "float64"
+        # A median may end in a half.
+        types[count] = "int64" if (numbers % 1 == 0).all() else "float64"
     table = table.astype(types)
     return table.sort_values(keys, kind="stable", ignore_index=True)
 

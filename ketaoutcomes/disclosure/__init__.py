@@ -47,6 +47,7 @@ import pandas as pd
 from ketaoutcomes.counts.tallies import Tally, typed
 from ketaoutcomes.disclosure.choose import choose
 from ketaoutcomes.disclosure.coarser import Telling, coarsen, tellings
+from ketaoutcomes.disclosure.covariates import check_one, eligible_only, is_table_one, protect_table_one
 from ketaoutcomes.disclosure.facts import DisclosureError, Margin, margins
 from ketaoutcomes.disclosure.good_time import protect_good_time
 from ketaoutcomes.disclosure.linked import (
@@ -118,11 +119,12 @@ def protect(tallies: Sequence[Tally], profile: str = "cms11") -> list[Tally]:
         return list(tallies)
     if any(tally.header.measure for tally in tallies):
         return _with_measures(tallies, profile)
-    plain = [tally for tally in tallies if not tally.header.basis]
-    done = iter(_protected(plain, profile))
-    shown = [tally if tally.header.basis else next(done) for tally in tallies]
+    plain = [tally for tally in tallies if not tally.header.basis and not is_table_one(tally)]
+    shown = _protected(tallies, profile)
     of_good_time = [tally for tally in tallies if tally.header.basis]
-    beside_them = [tally for tally in shown if not tally.header.basis]
+    beside_them = [
+        done for tally, done in zip(tallies, shown, strict=True) if any(tally is own for own in plain)
+    ]
     done_last, told = protect_good_time(of_good_time, beside_them, profile, LARGEST_SMALL[profile], plain)
     last = iter(done_last)
     shown = [next(last) if tally.header.basis else tally for tally in shown]
@@ -134,7 +136,8 @@ def _with_measures(tallies: Sequence[Tally], profile: str) -> list[Tally]:
     others = [tally for tally in tallies if not tally.header.measure]
     own = [tally for tally in tallies if tally.header.measure]
     plain = iter(protect(others, profile))
-    shown = protect_measures(own, others, profile, LARGEST_SMALL[profile])
+    counted = [*others, *(one for tally in others if is_table_one(tally) for one in eligible_only(tally))]
+    shown = protect_measures(own, counted, profile, LARGEST_SMALL[profile])
     done = iter([rounded(tally) for tally in shown] if profile == "opensafely" else shown)
     return [next(done) if tally.header.measure else next(plain) for tally in tallies]
 
@@ -155,6 +158,7 @@ def _check(tallies: Sequence[Tally], profile: str) -> None:
         )
     if len({(tally.header.plan, tally.header.as_of) for tally in tallies}) > 1:
         raise DisclosureError("the Tallies of one report must share their plan and their as-of day")
+    check_one(tallies)
     if any(tally.header.change for tally in tallies):
         raise DisclosureError("counts of change beyond error cannot be protected yet; keep them internal")
 
@@ -190,6 +194,10 @@ def protection(
         >>> then.steps[["axis", "step", "as_of"]].to_numpy().tolist()
         [['end', 'restated', '2026-10-31']]
     """
+    if any(is_table_one(tally) for tally in tallies):
+        raise DisclosureError(
+            "a Table 1 is no part of a series of reports: protect it in a release of its own"
+        )
     if previous is None or not tallies:
         shown = [without_rows(tally) for tally in protect(tallies, profile)]
         return Protection(shown, history=told_numbers(shown, 0, None))
@@ -214,7 +222,8 @@ def _with_moves(
     raw: Sequence[Tally], shown: Sequence[Tally], told: Sequence[Told], profile: str
 ) -> list[Tally]:
     """Daily moves counted beside anything but good time; `told` are those of good time."""
-    found, done, rest = list(shown), list(told), beside([tally for tally in shown if not tally.header.basis])
+    found, done = list(shown), list(told)
+    rest = beside([tally for tally in shown if not tally.header.basis and not is_table_one(tally)])
     for i, tally in enumerate(raw):
         if tally.header.by or tally.header.basis or tally.transitions.empty:
             continue
@@ -227,12 +236,24 @@ def _with_moves(
 
 
 def _protected(tallies: Sequence[Tally], profile: str) -> list[Tally]:
-    """Tallies without good time, together."""
-    if not tallies:
-        return []
-    found, _, _ = _chosen(tallies, profile)
-    result = [rewrite(tally, found, profile) for tally in tallies]
-    return [rounded(tally) for tally in result] if profile == "opensafely" else result
+    """Every Tally but those of good time, protected together; those of good time as they are."""
+    plain = [tally for tally in tallies if not tally.header.basis and not is_table_one(tally)]
+    ones = [tally for tally in tallies if is_table_one(tally)]
+    counted = [*plain, *(own for tally in ones for own in eligible_only(tally))]
+    if not counted:
+        return list(tallies)
+    found, _, _ = _chosen(counted, profile)
+    result = []
+    for tally in tallies:
+        if is_table_one(tally):
+            others = [other for other in tallies if other is not tally]
+            result.append(protect_table_one(tally, others, found, profile, LARGEST_SMALL[profile]))
+        elif tally.header.basis:
+            result.append(tally)
+        else:
+            done = rewrite(tally, found, profile)
+            result.append(rounded(done) if profile == "opensafely" else done)
+    return result
 
 
 def _chosen(tallies: Sequence[Tally], profile: str) -> tuple[list[Margin], Logic, list[str]]:

@@ -306,6 +306,8 @@ def _step_facts(unit: str, instrument: str, step: str, cells: dict[str, Array]) 
         return {Fact("courses", instrument): everyone} | {
             reason_fact(instrument, reason): count for reason, count in cells.items()
         }
+    if step == "eligible":  # of a Table 1: whom its columns count
+        return {Fact("eligible", instrument): everyone}
     if step == "due":
         return {Fact("due", instrument): total(["due"]), Fact("eligible", instrument): everyone}
     if step == "measured":

@@ -11,6 +11,19 @@ import pandas as pd
 
 from ketaoutcomes.counts.counting import tabulate, valued
 from ketaoutcomes.definitions import MISSING
+from ketaoutcomes.disclosure.covariates import (
+    BASELINE,
+    EVERYONE,
+    MISSING_LEVEL,
+    NUMBERS,
+    OTHER_LEVELS,
+    OTHER_OR_MISSING,
+    RECORDED,
+    SESSIONS,
+    TABLE1,
+    is_table_one,
+    numbers,
+)
 from ketaoutcomes.estimates.balance import standardised_difference, standardised_distance
 from ketaoutcomes.per_patient.patients import BLANK_LABEL, NO_COURSE, Patients, grouping
 from ketaoutcomes.results.wording import label, percent
@@ -22,9 +35,7 @@ if TYPE_CHECKING:
     from ketaoutcomes.plan import Plan
 
 Array = Any
-AXIS = "table1"
-BASELINE, SESSIONS = "baseline", "sessions"
-MISSING_LEVEL = "missing"
+AXIS = TABLE1
 NOT_COVARIATES = {
     "patient", "start_date", "protocol", "target_dose", "target_unit", "target_day", "cut_day",
     "observed_from",
@@ -32,7 +43,6 @@ NOT_COVARIATES = {
 COLUMNS = (
     "variable", "level", "group", "n", "of", "share", "mean", "sd", "median", "q1", "q3",
 )  # fmt: skip
-EVERYONE = "everyone"
 
 
 # --- counts ----------------------------------------------------------------------------------------------
@@ -68,7 +78,7 @@ def count(p: Patients, by: Sequence[str], variables: Sequence[str]) -> dict[str,
         known = ticks != MISSING
         keys = {
             "instrument": instrument, "criterion": BASELINE, "kind": AXIS, "axis": AXIS,
-            "state": (known.astype(np.int64), (MISSING_LEVEL, "recorded")),
+            "state": (known.astype(np.int64), (MISSING_LEVEL, RECORDED)),
         }  # fmt: skip
         points.append(tabulate("points", groups, group, keys))
         keys = {"instrument": instrument, "variable": BASELINE, "axis": AXIS}
@@ -173,23 +183,20 @@ class Table1:
 
 
 def table1(tally: Tally, plan: Plan) -> Table1:
-    """Table 1 of a Tally counted with `tables=("table1",)`; hidden counts stay missing.
+    """Table 1 of the counts that `study.table1_tally` gives, as counted or protected.
+
+    Of protected counts, rare levels are joined (`other levels`), hidden numbers are NaN and print as
+    "hidden", and a difference of which a part is hidden is NaN; differences are of the levels shown.
+    Raises ValueError for other counts.
 
     Method: means, sample standard deviations and quartiles (by linear interpolation) of whole counts;
     standardised differences as in Austin, Stat Med 2009;28:3083, for several categories the multinomial
     distance of Yang and Dalton, SAS Global Forum 2012, paper 335.
     """
-    by = list(tally.header.by)
-    points = tally.points[tally.points["axis"] == AXIS]
-    values = tally.values[tally.values["axis"] == AXIS]
-    named = _group_names(points, by)
-    groups = [EVERYONE, *dict.fromkeys(sorted(named.values()))] if by else [EVERYONE]
-    points, values = (
-        table.assign(group=[named[key] for key in _keys(table, by)]) if by else table.assign(group=EVERYONE)
-        for table in (points, values)
-    )
-    if by:
-        points, values = (pd.concat([table.assign(group=EVERYONE), table]) for table in (points, values))
+    if not is_table_one(tally):
+        raise ValueError("these are not the counts of a Table 1; write study.table1_tally(by=...)")
+    points, values = _with_everyone(tally)
+    groups = [EVERYONE, *sorted(set(points["group"]) - {EVERYONE})]
     rows: list[dict[str, Any]] = []
     found: dict[str, list[Any]] = {}
     _patients(points, plan.instruments[0], groups, rows)
@@ -209,12 +216,29 @@ def table1(tally: Tally, plan: Plan) -> Table1:
     return Table1(table, _differences(found, groups[1:]))
 
 
-def _keys(table: pd.DataFrame, by: list[str]) -> list[tuple[Any, ...]]:
-    return list(zip(*(table[column] for column in by), strict=True))
+def _with_everyone(tally: Tally) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The counts of levels, and the statistics of numbers, each with its group's name, everyone's first."""
+    by = list(tally.header.by)
+    points, values = (table.assign(group=_group_names(table, by)) for table in (tally.points, tally.values))
+    keys = ["instrument", "variable", "group"]
+    if not tally.protected or values.empty:
+        if by and not tally.protected:
+            points, values = (pd.concat([table.assign(group=EVERYONE), table]) for table in (points, values))
+        rows = [
+            {**dict(zip(keys, key, strict=True)), **numbers(own["value"].to_numpy(), own["n"].to_numpy())}
+            for key, own in values.groupby(keys, sort=False)
+        ]
+        return points, pd.DataFrame(rows, columns=[*keys, *NUMBERS])
+    name, _, statistic = (values["variable"].str.rpartition(":")[i] for i in range(3))
+    long = values.assign(variable=name, statistic=statistic)
+    wide = long.pivot(index=keys, columns="statistic", values="n")
+    return points, wide.reindex(columns=list(NUMBERS)).reset_index()
 
 
-def _group_names(points: pd.DataFrame, by: list[str]) -> dict[tuple[Any, ...], str]:
-    return {key: " · ".join(map(str, key)) for key in _keys(points, by)} if by else {}
+def _group_names(table: pd.DataFrame, by: list[str]) -> list[str]:
+    """Each row's group as text; everyone where there is no grouping."""
+    keys = zip(*(table[column] for column in by), strict=True) if by else [(EVERYONE,)] * len(table)
+    return [EVERYONE if set(key) == {EVERYONE} else " · ".join(map(str, key)) for key in keys]
 
 
 def _total(numbers: Array) -> float:
@@ -227,7 +251,7 @@ def _patients(points: pd.DataFrame, instrument: str, groups: list[str], rows: li
     own = points[(points["criterion"] == BASELINE) & (points["instrument"] == instrument)]
     for group in groups:
         n = _total(own.loc[own["group"] == group, "n"])
-        rows.append(_row("Patients", "", group, n=n, of=n, share=1.0 if n else np.nan))
+        rows.append(_row("Patients", "", group, n=n, of=n, share=1.0 if n > 0 else np.nan))
 
 
 def _counted(
@@ -238,7 +262,8 @@ def _counted(
     found: dict[str, list[Any]],
 ) -> None:
     blank = points["state"].isin([BLANK_LABEL, NO_COURSE])
-    levels = sorted(dict.fromkeys(points.loc[~blank, "state"]))
+    joined = (OTHER_LEVELS, OTHER_OR_MISSING)
+    levels = sorted(set(points.loc[~blank, "state"]), key=lambda level: (level in joined, level))
     for level in levels:
         for group in groups:
             own = points[(points["group"] == group) & ~blank]
@@ -279,15 +304,16 @@ def _measured(
     moments = []
     for group in groups:
         own = values[values["group"] == group]
-        n = own["n"].to_numpy(dtype=np.float64)
-        told: dict[str, float] = dict.fromkeys(("mean", "sd", "median", "q1", "q3"), np.nan)
-        if len(n) and not np.isnan(n).any():
-            every = np.repeat(own["value"].to_numpy(dtype=np.int64), n.astype(np.int64)) / per_point
-            q1, median, q3 = np.quantile(every, [0.25, 0.5, 0.75])
-            sd = float(np.std(every, ddof=1)) if len(every) > 1 else np.nan
-            told = {"mean": float(every.mean()), "sd": sd, "median": median, "q1": q1, "q3": q3}
-        rows.append(_row(variable, "", group, n=_total(n), **told))
-        moments.append((told["mean"], told["sd"]))
+        told = dict.fromkeys(NUMBERS, np.nan) | {"n": 0.0}
+        if len(own):
+            told = {name: float(own[name].iloc[0]) for name in NUMBERS}
+        n, total = told["n"], told["sum"]
+        mean = total / n / per_point if n > 0 else np.nan
+        spread = (n * told["squares"] - total * total) / (n * (n - 1)) if n > 1 else np.nan
+        sd = float(np.sqrt(max(spread, 0.0))) / per_point if n > 1 else np.nan
+        quartiles = {name: told[name] / per_point for name in ("median", "q1", "q3")}
+        rows.append(_row(variable, "", group, n=n, mean=mean, sd=sd, **quartiles))
+        moments.append((mean, sd))
     found[variable] = moments
 
 
@@ -327,7 +353,8 @@ def _cell(row: Any) -> str:
         if np.isnan(row.mean):
             return "hidden"
         spread = f" ({row.sd:.1f})" if not np.isnan(row.sd) else ""
-        return f"{row.mean:.1f}{spread}; {row.median:g} [{row.q1:g}–{row.q3:g}]"
+        quartiles = "" if np.isnan(row.median) else f"; {row.median:g} [{row.q1:g}–{row.q3:g}]"
+        return f"{row.mean:.1f}{spread}{quartiles}"
     return f"{int(row.n):,} ({percent(row.n, row.of)})" if row.of else "none"
 
 

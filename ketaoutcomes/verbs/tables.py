@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ketaoutcomes.counts.tallies import KEYS, Header, Part, Tally, make
-from ketaoutcomes.per_patient.derived import BAND
+from ketaoutcomes.per_patient.derived import BAND, entry_rules
+from ketaoutcomes.per_patient.patients import groupable
 from ketaoutcomes.results import table_one
 from ketaoutcomes.results.checklist import checklist, facts_of
 from ketaoutcomes.results.course_results import as_tuple
@@ -68,8 +69,9 @@ class TableVerbs:
         `variables` names people columns or the course's own route, protocol and start_quarter; by default
         every covariate on record. Baselines of every instrument of the plan and the sessions of the first
         series follow. The result prints as Markdown, HTML or LaTeX, and its `table` is tidy; all is computed
-        from counts (`table1_tally`), which add. They cannot be protected yet: exact counts, share them as
-        such. Raises `PlanError` for a column that is not there.
+        from counts (`table1_tally`), which add. Exact counts: to publish them, protect those counts first
+        and make the table of what that gives (`table_one.table1`). Raises `PlanError` for a column that is
+        not there, or that cannot be a grouping.
 
         >>> study.table1(variables="sex").table["level"].tolist()[1:3]
         ['female', 'male']
@@ -125,15 +127,21 @@ class TableVerbs:
     def table1_tally(self: Studied, *, by: Names = None, variables: Names = None) -> Tally:
         """The counts of a Table 1; those of other patients under the same plan add to them.
 
+        `ko.protect` makes of them what may be published, alone or beside other counts of the study:
+
         >>> counted = study.table1_tally(by="site", variables="sex")
         >>> print(counted.points[["point", "site", "n"]].head(3).to_string(index=False))
         point      site   n
                 Harbour 253
                Lakeside 207
               Northgate 159
+        >>> (shown,) = ko.protect([counted])
+        >>> int(table_one.table1(shown, study.plan).table["n"].iloc[0])
+        1052
         """
-        grouping = as_tuple(by or ())
-        named = as_tuple(variables) if variables else table_one.covariates(self.cohort.people, grouping)
+        grouping = groupable(as_tuple(by or ()), _taken)
+        asked = groupable(as_tuple(variables or ()), lambda _: False)
+        named = asked or table_one.covariates(self.cohort.people, grouping)
         parts: dict[str, list[Part]] = {name: [] for name in KEYS}
         for p in self._setting.blocks():
             for name, found in table_one.count(p, grouping, named).items():
@@ -142,6 +150,12 @@ class TableVerbs:
             plan=self.plan.canonical(), plan_hash=self.plan.hash, as_of=self.as_of, by=grouping,
             axes=(table_one.AXIS,), criteria=named, kinds=(table_one.AXIS,),
             courses=self.plan.population.courses, dates=self.cohort.dates,
+            entry=entry_rules(grouping, self.plan.definitions),
             sources=tuple(sorted(source.sha256 for source in self.cohort.sources)),
         )  # fmt: skip
         return make(header, parts)
+
+
+def _taken(column: str) -> bool:
+    """Whether the counts of a Table 1 have a column of that name."""
+    return column in {*KEYS["points"], *KEYS["values"], "n"}
