@@ -25,8 +25,9 @@ from ketaoutcomes.definitions.change_rules import Choice, as_text, settle_rules
 from ketaoutcomes.notices import notice, silent
 from ketaoutcomes.per_patient.adequacy import basis_of
 from ketaoutcomes.per_patient.derived import entry_rules
+from ketaoutcomes.per_patient.ends import warn_of_ends
 from ketaoutcomes.per_patient.outcomes import KINDS
-from ketaoutcomes.per_patient.patients import Patients, Setting, groupable, settle, warn_of_ends
+from ketaoutcomes.per_patient.patients import Patients, Setting, groupable, settle
 from ketaoutcomes.plan import Plan, PlanError
 from ketaoutcomes.plan.sections import ORDINALS
 from ketaoutcomes.records.cohort import Cohort
@@ -203,10 +204,9 @@ class Study(
         """Response, remission and other rates at each session, week, end of induction or month.
 
         One row per group, criterion, kind, analysis and point; columns as declared for `rates`.
-        `at="session"` is always by protocol (keep one: `table[table["protocol"] == "iv6"]`), and other axes
-        with `by="protocol"`. `analysis`: nri (missing = not met; the headline), observed (of
-        those scored), locf (legacy). `kind`: current, ever or sustained. Intervals are Wilson 95 % unless the
-        plan or `interval` (exact, jeffreys) and `level` say otherwise.
+        `at="session"` is always by protocol, other axes with `by="protocol"`; keep one by its rows. `analysis`:
+        nri (missing = not met; the headline), observed (of those scored), locf (legacy). `kind`: current, ever
+        or sustained. Intervals are Wilson 95 % unless the plan or `interval` and `level` say otherwise.
 
         Sources: Wilson 1927 J Am Stat Assoc 22:209; ICH E9(R1) for the composite strategy that `nri`
         is.
@@ -392,9 +392,8 @@ class Study(
             wanted: Iterable[str] = self.plan.criteria.primary
         else:
             asked = [c for name in as_tuple(names) for c in self._named(name)]
-            for name in dict.fromkeys(c.instrument for c in asked):
-                if name not in self.cohort.score_records:
-                    notice("W03", f"no score of {name} was read, so its criteria have no rates")
+            for name in sorted({c.instrument for c in asked} - set(self.cohort.score_records)):
+                notice("W03", f"no score of {name} was read, so its criteria have no rates")
             wanted = [c.name for c in asked]
         return tuple(dict.fromkeys(wanted))
 

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.definitions import MISSING
-from ketaoutcomes.notices import notice
 from ketaoutcomes.per_patient.courses import (
     NEVER,
     Baselines,
@@ -50,7 +49,6 @@ COURSE_COLUMNS = ("protocol", "route", "unit", "site", "start_quarter")
 BLANK_LABEL = "(missing)"
 NO_COURSE = "(no course)"
 DOSE_UNIT = "dose_unit"  # a course's unit as a grouping: `unit` is what a row of the flow counts
-LATE_AFTER = 31  # days from the last record to the as-of day that are not remarkable (house)
 UNOBSERVED = -(2**40)  # records are taken to reach back for ever unless the plan or the person says otherwise
 
 
@@ -108,22 +106,6 @@ def settle(cohort: Cohort, plan: Plan, as_of: str | None) -> Setting:
         names = [name if isinstance(name, str) else "" for name in uniques]
     rule = yardstick(cohort.dose_records, codes, names, plan)
     return Setting(cohort, plan, text, cut, _observed_from(cohort, plan), rule, _admitted(cohort, plan))
-
-
-def warn_of_ends(setting: Setting) -> None:
-    """Warn of an as-of day that the records do not reach, or that lies before them all (W01, W02, W05)."""
-    cohort = setting.cohort
-    if setting.as_of == "complete" and "cut_day" in cohort.people:
-        notice("W05", "people.cut_day is not used: the plan says complete = true")
-    dates = record_dates(cohort)
-    if dates is None:
-        return
-    first, last, day = (np.datetime64(text, "D") for text in (*dates, setting.as_of))
-    if day < first:
-        notice("W02", f"as of {day}, and the first dose or score on record is of {first}")
-    late = int((day - last).astype(np.int64))
-    if late > LATE_AFTER:
-        notice("W01", f"as of {day}, and the last dose or score on record is of {last}, {late} days before")
 
 
 def _start_days(cohort: Cohort) -> NDArray[np.int64]:
