@@ -204,9 +204,9 @@ class Study(
         """Response, remission and other rates at each session, week, end of induction or month.
 
         One row per group, criterion, kind, analysis and point; columns as declared for `rates`.
-        `at="session"` is always by protocol, other axes with `by="protocol"`; keep one by its rows. `analysis`:
-        nri (missing = not met; the headline), observed (of those scored), locf (legacy). `kind`: current, ever
-        or sustained. Intervals are Wilson 95 % unless the plan or `interval` and `level` say otherwise.
+        `at="session"` is always by protocol, other axes with `by="protocol"`. `analysis`: nri (missing = not
+        met; the headline), observed (of those scored), locf (legacy). `kind`: current, ever or sustained.
+        Intervals are Wilson 95 % unless the plan or `interval` and `level` say otherwise.
 
         Sources: Wilson 1927 J Am Stat Assoc 22:209; ICH E9(R1) for the composite strategy that `nri`
         is.
