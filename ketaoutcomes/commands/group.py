@@ -258,11 +258,15 @@ def check(inputs: tuple[str, ...], plan_path: str | None, as_json: bool, quiet: 
 
 def _unfit(cohort: Cohort) -> list[str]:
     """Why the plan does not fit what was read, for which a report would be refused; empty where it does."""
+    from ketaoutcomes.per_patient.patients import record_dates
     from ketaoutcomes.plan import PlanError
     from ketaoutcomes.study import Study
 
+    dates = record_dates(cohort)
     try:
-        Study(cohort).flow()  # finds every course, so that each has a protocol or says why not
+        # As of the last date, lone or not: a report may be given another. Finding every course tells whether
+        # each has a protocol.
+        Study(cohort, dates[1] if dates else None).flow()
     except PlanError as error:
         return list(error.lines)
     return []
