@@ -58,7 +58,7 @@ def followed(folder: str | Path, previous: str | Path | None = None) -> tuple[st
         return "", []
     day, wanted = str(said.get("as_of")), said.get("manifest_sha256")
     home = Path(folder)
-    places = [Path(previous)] if previous is not None else sorted(home.resolve().parent.iterdir())
+    places = [Path(previous)] if previous is not None else _beside(home)
     for place in places:
         try:
             found = hashlib.sha256((place / MANIFEST).read_bytes()).hexdigest()
@@ -72,6 +72,14 @@ def followed(folder: str | Path, previous: str | Path | None = None) -> tuple[st
     return "", [
         f"{previous} is not the report that this one followed (as of {day}), or was written anew since"
     ]
+
+
+def _beside(folder: Path) -> list[Path]:
+    """The neighbours of a folder; none where they may not be listed."""
+    try:
+        return sorted(folder.resolve().parent.iterdir())
+    except OSError:
+        return []
 
 
 def changed_files(folder: str | Path) -> list[str]:
