@@ -8,13 +8,12 @@ programming for the smallest and largest possible number of persons in a set.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linprog
 from scipy.sparse import csr_matrix, vstack
 
 from ketaoutcomes.counts.tallies import INTEGER_KEYS, KEYS, Header, Tally, typed
@@ -27,6 +26,7 @@ RESPONSE, REMISSION, PARTIAL, DETERIORATION = (
 )  # fmt: skip
 MEETS = {RESPONSE: {HALVED, WELL}, REMISSION: {WELL}, PARTIAL: {BETTER}, DETERIORATION: {WORSE}}
 Cell = tuple[int, str, tuple[str, ...]]  # which Tally, which table, its key with the group
+_OWN = {"flow": 3, "points": 5, "values": 4}  # how much of a key the cells of one list share
 
 
 @dataclass(frozen=True)
@@ -87,28 +87,71 @@ class Scenario:
             tables[name] = typed(name, table, shape.by)
         return Tally(header, **tables)
 
+    @cached_property
+    def coarse(self) -> tuple[dict[Cell, int], csr_matrix]:
+        """Every cell that a protected Tally may have: its row in a table of how often each type is in it."""
+        place: dict[Cell, int] = {}
+        pairs = [
+            (place.setdefault((which, name, coarse), len(place)), i)
+            for i, (which, name, key) in enumerate(self.cells)
+            for coarse in _coarser(name, key)
+        ]
+        rows, columns = np.array(pairs).T
+        shape = (len(place), len(self.cells))
+        return place, csr_matrix((np.ones(len(rows)), (rows, columns)), shape=shape) @ self.counted
+
+    @cached_property
+    def asked(self) -> np.ndarray:
+        """Which types are counted in each cell, fine or joined: what someone may ask about."""
+        cells = np.vstack([self.counted.toarray(), self.coarse[1].toarray()]) > 0
+        return np.unique(cells, axis=0)
+
+    @cached_property
+    def _families(self) -> dict[Cell, list[Cell]]:
+        """The cells that stand in one list, by all of their key that they share but reasons and groups."""
+        found: dict[Cell, list[Cell]] = {}
+        for cell in self.coarse[0]:
+            found.setdefault((*cell[:2], cell[2][: _OWN[cell[1]]]), []).append(cell)
+        return found
+
+    def told(self, protected: list[Tally]) -> list[tuple[Cell, float]]:
+        """Every number published, with its cell; a cell or group missing from a published list is nobody."""
+        place, _ = self.coarse
+        result = []
+        for (which, tally), name in itertools.product(enumerate(protected), ("flow", "points", "values")):
+            table = getattr(tally, name)
+            keys = table[[*KEYS[name], *tally.header.by]].astype(str).itertuples(index=False, name=None)
+            found = {(which, name, key): float(n) for key, n in zip(keys, table["n"], strict=True)}
+            if name == "values":
+                found = {cell: n for cell, n in found.items() if cell[2][1].endswith(":n")}
+            if any(n > 0 for cell, n in found.items() if cell not in place):
+                raise RuntimeError("somebody is counted where none of the scenario's types can be")
+            known = [(cell, n) for cell, n in found.items() if cell in place and not np.isnan(n)]
+            result += [*known, *((cell, 0.0) for cell in self._missing(found))]
+        return result
+
     def equations(self, protected: list[Tally]) -> tuple[csr_matrix, np.ndarray]:
         """What a reader knows: one row over the types, and one number, for each number published."""
-        place: dict[tuple[int, str, tuple[str, ...]], list[int]] = {}
-        for i, (which, name, key) in enumerate(self.cells):
-            for coarse in _coarser(name, key):
-                place.setdefault((which, name, coarse), []).append(i)
-        rows, numbers = [], []
-        for which, tally in enumerate(protected):
-            for name in ("flow", "points", "values"):
-                table = getattr(tally, name)
-                keys = [*KEYS[name], *tally.header.by]
-                for key, n in zip(
-                    table[keys].astype(str).itertuples(index=False, name=None), table["n"], strict=True
-                ):
-                    if not np.isnan(n) and not (name == "values" and not key[1].endswith(":n")):
-                        members = place.get((which, name, key), [])
-                        rows.append(np.asarray(self.counted[members].sum(axis=0)).ravel())
-                        numbers.append(n)
-            for members, n in told_moves(tally.transitions, self._moved(which)):
-                rows.append(members)
-                numbers.append(n)
-        return csr_matrix(np.array(rows)), np.array(numbers)
+        place, members = self.coarse
+        told = self.told(protected)
+        moves = [one for which, tally in enumerate(protected)
+                 for one in told_moves(tally.transitions, self._moved(which))]  # fmt: skip
+        known = [members[[place[cell] for cell, _ in told]], *(csr_matrix(who) for who, _ in moves)]
+        return csr_matrix(vstack(known)), np.array([n for _, n in (*told, *moves)])
+
+    def _missing(self, found: Collection[Cell]) -> list[Cell]:
+        """The cells of published lists that no cell there holds, told or hidden."""
+        place, members = self.coarse
+        result = []
+        for family in {(*cell[:2], cell[2][: _OWN[cell[1]]]) for cell in found}:
+            cells = self._families.get(family, [])
+            shown = [place[cell] for cell in cells if cell in found]
+            covered = np.asarray(members[shown].sum(axis=0)).ravel() > 0
+            for cell in cells:
+                own = members[place[cell]]
+                if own.nnz and not covered[own.indices].any():
+                    result.append(cell)
+        return result
 
     def _moved(self, which: int) -> list[tuple[tuple[str, ...], np.ndarray]]:
         own = [i for i, cell in enumerate(self.cells) if cell[:2] == (which, "transitions")]
@@ -145,6 +188,8 @@ def _coarser(name: str, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     elif name == "values":
         instrument, variable, axis, point, _, *group = key
         yield (instrument, variable + ":n", axis, point, "0", *group)
+    elif name == "transitions" or (key[2].startswith("session:") and key[3] == "not_due"):
+        return
     elif key[2] != "measured":
         yield key
     else:
@@ -332,49 +377,24 @@ def _leading(scenario: Scenario) -> np.ndarray:
 
 
 def questions(
-    scenario: Scenario, persons: np.ndarray, largest_small: int, rng: np.random.Generator, most: int
+    cells: np.ndarray, persons: np.ndarray, largest_small: int, rng: np.random.Generator, most: int
 ) -> np.ndarray:
-    """Sets of 1 to `largest_small` persons that someone might ask about.
+    """Sets of 1 to `largest_small` persons that someone might ask about, at most so many.
 
-    Cells of any table; the persons in one cell and another, or in one but not the other.
+    Every small cell of any table first; then those in one cell and another, in one but not another, and in
+    two but not a third. `cells` says which types are counted in each cell.
     """
-    cell = scenario.counted.toarray() > 0
-    n = len(cell)
-    found = [cell]
-    for _ in range(20):
-        first, second = rng.integers(0, n, size=(2, 50))
-        other = cell[second] ^ (rng.random(50) < 0.5)[:, None]
-        found.append(cell[first] & other)
-    sets = np.vstack(found)
+    cells = np.unique(cells, axis=0)
+    people = cells * persons
+    size = people.sum(axis=1)
+    small = [cells[(size > 0) & (size <= largest_small)]]
+    both = people @ cells.T.astype(np.float64)
+    for count, turned in ((np.triu(both, 1), False), (size[:, None] - both, True)):
+        first, second = np.nonzero((count > 0) & (count <= largest_small))
+        some = rng.permutation(len(first))[:most]
+        small.append(cells[first[some]] & (cells[second[some]] ^ turned))
+    one, two, three = rng.integers(0, len(cells), size=(3, most))
+    sets = cells[one] & cells[two] & ~cells[three]
     size = sets @ persons
-    sets = np.unique(sets[(size > 0) & (size <= largest_small)], axis=0)
-    return sets[rng.permutation(len(sets))[:most]]
-
-
-def narrowest(
-    equations: csr_matrix, numbers: np.ndarray, sets: np.ndarray, within: float = 0.0
-) -> list[tuple[float, float]]:
-    """For each set, the smallest and the largest number of persons that agrees with everything published.
-
-    `within` is how far a published number other than 0 may be from the truth, as rounding makes it.
-    """
-    table = equations.toarray()
-    # A published 0 rules its types out; types that no equation and no question tells apart are one unknown.
-    possible = ~(table[numbers == 0] > 0).any(axis=0)
-    known = np.unique(np.column_stack([table, numbers])[numbers != 0], axis=0)
-    every = np.vstack([known[:, :-1], sets])[:, possible].astype(np.int8)
-    every = np.unique(np.ascontiguousarray(every.T), axis=0).T.astype(np.float64)
-    equal, result = csr_matrix(every[: len(known)]), []
-    rule = {"A_eq": equal, "b_eq": known[:, -1]}
-    if within:
-        limits = np.concatenate([known[:, -1] + within, within - known[:, -1]])
-        rule = {"A_ub": vstack([equal, -equal]), "b_ub": limits}
-    for one in every[len(known) :]:
-        ends = []
-        for sign in (1.0, -1.0):
-            found = linprog(sign * one, **rule, bounds=(0, None), method="highs-ds")
-            if found.status not in (0, 3):
-                raise RuntimeError("the published numbers contradict each other")
-            ends.append(sign * found.fun if found.status == 0 else np.inf)
-        result.append((ends[0], ends[1]))
-    return result
+    small.append(sets[(size > 0) & (size <= largest_small)])
+    return np.unique(np.vstack(small), axis=0)

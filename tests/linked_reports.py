@@ -19,6 +19,7 @@ from ketaoutcomes.disclosure.printed import units
 REPORTS = 3
 SHAPES = (Shape((), ("week", "end", "month")), Shape(("site",), ("end",)))
 MONTHS = ("2026-07", "2026-08", "2026-09")
+WITHIN = {"cms11": 0.0, "opensafely": 2.0}  # a count rounded to the nearest 5 is at most two persons off
 TABLES = ("flow", "points", "values")
 
 
@@ -112,14 +113,7 @@ def equations(found: Sequence[Protection]) -> tuple[csr_matrix, np.ndarray]:
     return csr_matrix(vstack(rows)), np.concatenate(numbers)
 
 
-def questions(persons: np.ndarray, largest_small: int, rng: np.random.Generator, most: int) -> np.ndarray:
-    """Sets of few patients: cells of any report, and of one report within or without another's."""
-    cell = np.vstack([one.counted.toarray() > 0 for one in reports()])
-    found = [cell]
-    for _ in range(20):
-        first, second = rng.integers(0, len(cell), size=(2, 50))
-        found.append(cell[first] & (cell[second] ^ (rng.random(50) < 0.5)[:, None]))
-    sets = np.vstack(found)
-    size = sets @ persons
-    sets = np.unique(sets[(size > 0) & (size <= largest_small)], axis=0)
-    return sets[rng.permutation(len(sets))[:most]]
+@cache
+def asked() -> np.ndarray:
+    """The cells of all reports, as types of patients."""
+    return np.unique(np.vstack([one.asked for one in reports()]), axis=0)

@@ -13,7 +13,8 @@ import linked_reports as linked
 import numpy as np
 import pandas as pd
 import pytest
-from attacked_tables import HALVED, MEETS, REMISSION, RESPONSE, SAME, UNSCORED, WELL, narrowest
+from attacked_tables import HALVED, MEETS, REMISSION, RESPONSE, SAME, UNSCORED, WELL
+from attacker import narrowest
 from scipy.sparse import csr_matrix
 
 from ketaoutcomes.counts.periods import Period, last_day, period

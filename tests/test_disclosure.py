@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import attacked_tables as attacked
+import attacker
 import numpy as np
 import pandas as pd
 import pytest
@@ -261,6 +262,19 @@ def test_definitions_say_which_criteria_nest():
     assert ("phq9_remission_lt5", "phq9_response50") not in logic(open_gate.canonical(), names).implies
 
 
+def test_a_group_of_nobody_is_hidden_where_that_is_not_to_be_told():
+    """At C nobody of eight was scored. Who was scored is hidden there, so the mean must not be absent."""
+    scenario = attacked.margins()
+    persons = attacked.cohort(scenario, np.random.default_rng(5003))
+    for one in protect(scenario.tallies(persons), "opensafely"):
+        if one.header.by == ("site",):
+            points = one.points[(one.points["site"] == "C") & (one.points["criterion"] == RESPONSE)]
+            assert set(points["state"]) == {"met", "unmet_or_missing"}  # who was scored is hidden
+            means = one.values[one.values["site"] == "C"]
+            assert len(means)
+            assert means["n"].isna().all()
+
+
 ROUNDING = 2.0  # a count rounded to the nearest 5 is at most two persons off
 
 
@@ -272,26 +286,25 @@ def attack(name: str, seeds: range, most: int, profile: str = "cms11") -> list[t
         rng = np.random.default_rng(seed)
         persons = attacked.cohort(scenario, rng)
         equations, numbers = scenario.equations(protect(scenario.tallies(persons), profile))
+        sets = attacked.questions(scenario.asked, persons, small, rng, most)
         within = ROUNDING if profile == "opensafely" else 0.0
-        assert np.abs(equations @ persons - numbers).max(initial=0) <= within + 1e-6  # what is shown is true
-        sets = attacked.questions(scenario, persons, small, rng, most)
-        ends = attacked.narrowest(equations, numbers, sets, within)
-        found += [(seed, low, high) for low, high in ends if high - low < small - 1e-6]
+        known = attacker.learned(equations, numbers, persons, sets, small, within)
+        found += [(seed, one.low, one.high) for one in known]
     return found
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_an_attacker_with_linear_programming_learns_no_small_number(name):
-    assert attack(name, range(8), most=4) == []
+    assert attack(name, range(4), most=200) == []
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_an_attacker_learns_no_small_number_from_rounded_tables(name):
-    assert attack(name, range(5000, 5003), most=3, profile="opensafely") == []
+    assert attack(name, range(5002, 5004), most=200, profile="opensafely") == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("start", range(0, 2500, 250))
 def test_an_attacker_learns_nothing_from_ten_thousand_tables(name, start):
-    assert attack(name, range(start, start + 250), most=4) == []
+    assert attack(name, range(start, start + 250), most=200) == []

@@ -7,16 +7,16 @@ more than the threshold, for every day of which anything still stands; otherwise
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketaoutcomes.disclosure.apart import Apart, View, few_apart, known_sum
 from ketaoutcomes.disclosure.choose import Web
-from ketaoutcomes.disclosure.facts import SCHEDULED, Fact, Group, Margin
+from ketaoutcomes.disclosure.facts import MONTH, SCHEDULED, Fact, Group, Margin
 from ketaoutcomes.disclosure.moves import small
+from ketaoutcomes.disclosure.parts import Known, Splits, left, over_groups
 
 if TYPE_CHECKING:
     from ketaoutcomes.disclosure.printed import Number
@@ -35,28 +35,30 @@ ARRIVING = ("patients", "with_course", "courses", "eligible", "started", "reach_
 class Book:
     """One grouping: its numbers now and in earlier reports, and which of them are told now.
 
-    `now` has a row per fact and a column per group; `before` and `since` (what came since) one such table per
-    report and number that stood in it; NaN where not known. `stamp` says in which report it was told last.
+    `now` has a row per fact and a column per group; `before` one such table per report and number that
+    stood in it; NaN where not known. `stamp` says in which report it was told last. `told` is what is known
+    now: told, or bound to be as it was.
     """
 
     margin: Margin
     web: Web
-    apart: Apart
+    splits: Splits
     now: Array
     before: Array
     stamp: Array
-    told: Array = field(init=False)
-    since: Array = field(init=False)
-    left: Array = field(init=False)
+    told: Array
 
-    def __post_init__(self) -> None:
-        self.told = np.zeros(self.now.shape, dtype=bool)
-        self.since = self.now - self.before
-        needs = self.web.needs
-        self.left = np.where((needs >= 0)[:, None], self.since[:, needs], 0) - self.since
+    def since(self, rows: Array) -> Array:
+        """What came since each report, by report, row and group; NaN where not known."""
+        return self.now[rows] - self.before[:, rows]
+
+    def left(self, rows: Array) -> Array:
+        """The same of those due among whom a row is judged, and whom it does not hold."""
+        needs = self.web.needs[rows]
+        return np.where((needs >= 0)[:, None], self.since(needs), 0) - self.since(rows)
 
 
-def book(margin: Margin, web: Web, never: Apart, now: Array, reports: Sequence[Told]) -> Book:
+def book(margin: Margin, web: Web, divided: Splits, now: Array, reports: Sequence[Told]) -> Book:
     """A grouping beside what earlier reports told; a group that had no row had nobody.
 
     Facts that are the same people now may have been told on different days: the largest and the smallest
@@ -76,39 +78,135 @@ def book(margin: Margin, web: Web, never: Apart, now: Array, reports: Sequence[T
             values, when = np.array([n for n, _ in known]), np.array([at for _, at in known])
             most[row], least[row] = np.fmax(most[row], values), np.fmin(least[row], values)
             latest[row], first[row] = np.maximum(latest[row], when), np.minimum(first[row], when)
-    return Book(margin, web, never, now, before, stamp)
+    return Book(margin, web, divided, now, before, stamp, np.zeros(now.shape, dtype=bool))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Books:
     """Every grouping; decides unit by unit what may be told again."""
 
     of: Mapping[tuple[str, ...], Book]
     limit: int
+    rough: bool
+
+    def __post_init__(self) -> None:
+        self._infer()
+        self.few = self._few_left()
 
     def tell(self, rows: Mapping[tuple[str, ...], Mapping[int, Array]]) -> bool:
         """Tell a unit's rows (by grouping and row, in which groups) if that gives nothing small away."""
-        kept = {by: self.of[by].told.copy() for by in rows}
+        kept = {by: b.told.copy() for by, b in self.of.items()}
         for by, own in rows.items():
             for row, groups in own.items():
                 self.of[by].told[row] |= groups
-        if all(
-            self._safe(self.of[by], row, groups) for by, own in rows.items() for row, groups in own.items()
-        ):
-            return True
+        self._infer()
+        known = [
+            (b, row, b.told[row] & ~kept[by][row])
+            for by, b in self.of.items()
+            for row in np.flatnonzero((b.told & ~kept[by]).any(axis=1)).tolist()
+        ]
+        known += [(self.of[by], row, groups) for by, own in rows.items() for row, groups in own.items()]
+        if all(self._safe(b, row, groups) for b, row, groups in known):
+            few = self._few_left()
+            if not any((found & ~self.few[by]).any() for by, found in few.items()):
+                self.few = few
+                return True
         for by, told in kept.items():
             self.of[by].told[:] = told
         return False
+
+    def _infer(self) -> None:
+        """What must be as it was is known, too: where all that came to a total came to the groups told of it.
+
+        So are those due in a month: whether they are does not change any more.
+        """
+        for b in self.of.values():
+            if MONTH in b.margin.by:
+                closed = np.array([fact.role == "due" for fact in b.margin.facts])[:, None]
+                told = b.stamp == np.arange(len(b.stamp))[:, None, None] // 2
+                b.told |= closed & ((b.before == b.now) & (b.now > 0) & told).any(axis=0)
+            for i, (other, of) in enumerate(b.margin.parents):
+                above, total = self.of.get(other.by), b.web.totals[i]
+                if above is None:
+                    continue
+                rows = np.flatnonzero(total >= 0)
+                for p in np.unique(of[of >= 0]):
+                    block = np.flatnonzero(of == p)
+                    told, before = b.told[np.ix_(rows, block)], b.before[:, rows][:, :, block]
+                    came = np.where(told, b.now[np.ix_(rows, block)] - before, 0.0).sum(axis=2)
+                    all_came = above.now[total[rows], p] - above.before[:, total[rows], p] == came
+                    for report, row in np.argwhere(all_came & above.told[total[rows], p]):
+                        # A number that was told in an earlier report only says how it was then.
+                        own = b.stamp[report, rows[row], block] == report // 2
+                        b.told[rows[row], block] |= own & ~np.isnan(before[report, row])
 
     def _small(self, count: Array, where: Any = True) -> bool:
         return bool((small(count, self.limit) & where).any())
 
     def _safe(self, b: Book, row: int, groups: Array) -> bool:
-        if self._small(b.since[:, row], groups) or self._linked(b, row, groups):
+        if self._small(b.since(np.array([row]))[:, 0], groups) or self._linked(b, row, groups):
             return False
-        if few_apart(View(b.apart, b.now, b.before, b.told), row, groups, self.limit):
-            return False
-        return self._within_total(b, row, groups) and self._over_groups(b, row)
+        return self._within_total(b, row, groups)
+
+    def _few_left(self) -> dict[tuple[str, ...], Array]:
+        """By grouping, row and group, whether what is known of parts of a number leaves a few of it."""
+        below = {by: np.zeros(b.now.shape, dtype=np.int64) for by, b in self.of.items()}
+        result = {}
+        for by in sorted(self.of, key=len, reverse=True):
+            b = self.of[by]
+            sets = list(self._hidden_groups(b))
+            known = self._known(b, sets)
+            start = np.hstack([below[by], np.zeros((len(b.now), len(sets)), dtype=np.int64)])
+            bits = left(known, b.splits, start, self.limit, rough=self.rough)
+            result[by] = b.told & (bits[:, : b.now.shape[1]] > 1)
+            for i, (other, of) in enumerate(b.margin.parents):
+                if other.by not in self.of:
+                    continue
+                rows = np.flatnonzero(b.web.totals[i] >= 0)
+                own = [(some, b.now.shape[1] + at) for at, (parent, some) in enumerate(sets) if parent == i]
+                for p in np.unique(of[of >= 0]):
+                    found = over_groups(bits[rows], own, np.flatnonzero(of == p), self.limit)
+                    np.bitwise_or.at(below[other.by][:, p], b.web.totals[i][rows], found)
+        return result
+
+    def _hidden_groups(self, b: Book) -> Iterator[tuple[int, Array]]:
+        """Groups of a total that some report told together, by what the others leave of it."""
+        for i, (other, of) in enumerate(b.margin.parents):
+            above, total = self.of.get(other.by), b.web.totals[i]
+            rows = np.flatnonzero(total >= 0)
+            for block in [np.flatnonzero(of == p) for p in np.unique(of[of >= 0])] if above else []:
+                told = np.concatenate([~np.isnan(b.before[:, rows]), b.told[None, rows]])[:, :, block]
+                for shown in np.unique(told.reshape(-1, len(block)), axis=0):
+                    if shown.any() and not shown.all():
+                        yield i, block[~shown]
+
+    def _known(self, b: Book, sets: Sequence[tuple[int, Array]]) -> Known:
+        """What is known of every group, and of every set of hidden groups, on any day."""
+        today = len(b.before) // 2
+        sources = [
+            (b.before, b.stamp),
+            (np.where(b.told, b.now, np.nan)[None], np.full((1, *b.now.shape), today)),
+        ]
+        numbers, stamp = (np.concatenate(tables) for tables in zip(*sources, strict=True))
+        now = [b.now]
+        added_numbers, added_stamp = [numbers], [stamp]
+        for i, hidden in sets:
+            other, of = b.margin.parents[i]
+            above, total, p = self.of[other.by], b.web.totals[i], of[hidden[0]]
+            shown = np.setdiff1d(np.flatnonzero(of == p), hidden)
+            told = above.told[total, p] & (total >= 0)
+            of_all = np.concatenate(
+                [above.before[:, total, p], np.where(told, above.now[total, p], np.nan)[None]]
+            )
+            day = np.concatenate([above.stamp[:, total, p], np.full((1, len(total)), today)])
+            one_day = (stamp[:, :, shown] == day[:, :, None]).all(axis=2) & (total >= 0)
+            found = np.where(one_day, of_all - numbers[:, :, shown].sum(axis=2), np.nan)
+            now.append(b.now[:, hidden].sum(axis=1, keepdims=True))
+            added_numbers.append(found[:, :, None])
+            added_stamp.append(day[:, :, None])
+        return Known(
+            np.hstack(now), np.concatenate(added_numbers, axis=2), np.concatenate(added_stamp, axis=2), today
+        )
 
     def _linked(self, b: Book, row: int, groups: Array) -> bool:
         """Whether a small number stands between this number and one linked to it, now or in a report before.
@@ -116,7 +214,7 @@ class Books:
         What came into a larger set since a later report does not hold what came into a smaller one since an
         earlier: that difference counts nobody.
         """
-        web, now, since, before = b.web, b.now, b.since, b.before
+        web, now, before = b.web, b.now, b.before
         pair = np.flatnonzero(web.pair[row])
         # Also what is only repeated: whoever is in this number and was not in that one then.
         if self._small(now[row] - before[:, pair], groups & (now[row] >= now[pair])):
@@ -125,7 +223,7 @@ class Books:
         both = b.told[pair] & groups
         larger, stamp = now[pair] >= now[row], b.stamp
         late = np.where(larger, stamp[:, pair] - stamp[:, [row]], stamp[:, [row]] - stamp[:, pair]) > 0
-        if self._small(since[:, pair] - since[:, [row]], both & ~late):
+        if self._small(b.since(pair) - b.since(np.array([row])), both & ~late):
             return True
         later = np.where(larger, now[pair] - before[:, [row]], now[row] - before[:, pair])
         if self._small(later, both):
@@ -139,14 +237,15 @@ class Books:
             if self._small(now[row] - before[:, pair], arriving):
                 return True
         rest = np.flatnonzero(web.rest_pair[row])
-        if self._small(b.left[:, rest] - b.left[:, [row]], b.told[rest] & groups):
+        if self._small(b.left(rest) - b.left(np.array([row])), b.told[rest] & groups):
             return True
         rows, signs = web.sums.with_(row)
         filled = np.vstack([b.told, np.ones((1, b.told.shape[1]), dtype=bool)])
         known = filled[rows].all(axis=1) & groups
         used = known.any(axis=1)
-        count = np.concatenate([since, np.zeros((len(since), 1, since.shape[2]))], axis=1)
-        found = (signs[used][None, :, :, None] * count[:, rows[used]]).sum(axis=2)
+        some, at = np.unique(rows[used], return_inverse=True)
+        count = np.where((some < len(now))[:, None], b.since(np.minimum(some, len(now) - 1)), 0.0)
+        found = (signs[used][None, :, :, None] * count[:, at.reshape(rows[used].shape)]).sum(axis=2)
         return self._small(found, known[used])
 
     def _within_total(self, b: Book, row: int, groups: Array) -> bool:
@@ -159,22 +258,19 @@ class Books:
             if not (above.told[at][of] & (of >= 0))[groups].all():
                 return False
             for block in (np.flatnonzero(of == p) for p in np.unique(of[groups])):
-                if self._few_left(b, above, i, row, block):
+                if self._few_hidden(b, above, i, row, block):
                     return False
         return True
 
-    def _few_left(self, b: Book, above: Book, i: int, row: int, block: Array) -> bool:
+    def _few_hidden(self, b: Book, above: Book, i: int, row: int, block: Array) -> bool:
         """Whether few came, or are, in the groups of a total that are not told; also of linked facts."""
         if b.told[row, block].all():
             return False
         p, at = b.margin.parents[i][1][block[0]], b.web.totals[i]
 
-        if few_apart(self._left_over(b, above, i, row, block), row, np.ones(1, dtype=bool), self.limit):
-            return True
-
         def left(q: Any) -> Array:
             shown = block[b.told[q, block]]
-            came = above.since[:, at[q], p] - b.since[:, q, shown].sum(axis=1)
+            came = above.since(at[[q]])[:, 0, p] - b.since(np.array([q]))[:, 0, shown].sum(axis=1)
             # The total of another day beside its groups as they are now: late scores are in these only.
             then = np.where(b.before[:, q, shown] != 0, b.now[q, shown], 0).sum(axis=1)
             hidden = np.isnan(b.before[:, q, block[~b.told[q, block]]]).any(axis=1)
@@ -185,36 +281,6 @@ class Books:
         linked = [q for q in np.flatnonzero(b.web.pair[row]) if b.told[q, block].any()]
         beside = [left(q) - own for q in linked if at[q] >= 0 and above.told[at[q], p]]
         return any(self._small(each) for each in (own, *beside))
-
-    def _left_over(self, b: Book, above: Book, i: int, row: int, block: Array) -> View:
-        """The groups of a total in which a row is not told, as one: what is known of them by difference."""
-        over, shown = block[~b.told[row, block]], block[b.told[row, block]]
-        p, at = b.margin.parents[i][1][block[0]], b.web.totals[i]
-        whole = np.where(at >= 0, above.before[:, at, p], np.nan) - b.before[:, :, shown].sum(axis=2)
-        before = np.concatenate([known_sum(b.before[:, :, over], 2), whole])[:, :, None]
-        told = ((at >= 0) & above.told[at, p] & b.told[:, shown].all(axis=1))[:, None]
-        return View(b.apart, b.now[:, over].sum(axis=1, keepdims=True), before, told)
-
-    def _over_groups(self, b: Book, row: int) -> bool:
-        """A total beside the sum of its groups as they were told on another day."""
-        for child in self.of.values():
-            for i, (other, of) in enumerate(child.margin.parents):
-                if other is not b.margin:
-                    continue
-                total = child.web.totals[i]
-                summed = np.full(b.before.shape, np.nan)
-                for p in np.unique(of[of >= 0]):
-                    own = known_sum(child.before[:, :, of == p], 2)
-                    summed[:, total[total >= 0], p] = own[:, total >= 0]
-                if few_apart(View(b.apart, b.now, summed, b.told), row, b.told[row], self.limit):
-                    return False
-                for at in np.flatnonzero(total == row):
-                    parts = np.zeros((len(child.before), b.now.shape[1]))
-                    for group in np.flatnonzero(of >= 0):
-                        parts[:, of[group]] += child.before[:, at, group]
-                    if self._small(b.now[row] - parts, b.told[row]):
-                        return False
-        return True
 
 
 def unit_rows(

@@ -12,9 +12,9 @@ import pandas as pd
 
 from ketaoutcomes.counts.tallies import KEYS, NOTED, Header, Tally, parse_tally, typed
 from ketaoutcomes.disclosure.again import Book, Books, book, unit_rows
-from ketaoutcomes.disclosure.apart import apart
 from ketaoutcomes.disclosure.choose import ranked, web_of
 from ketaoutcomes.disclosure.facts import DisclosureError, Fact, Group, Margin
+from ketaoutcomes.disclosure.parts import splits
 from ketaoutcomes.disclosure.printed import Number, Unit, numbers, units
 from ketaoutcomes.disclosure.rewrite import ROUND_TO, rewrite, rounded
 
@@ -208,13 +208,10 @@ def follow(
     """
     change = _Change(tallies, found, previous, profile, largest_small, rules)
     told = change.tell(order)
-    change.keep_steps(told)
-    result = [without_rows(rewrite(tally, found, profile)) for tally in tallies]
-    if profile == "opensafely":
-        result = [rounded(tally) for tally in result]
+    alone = _alone(tallies, found, profile) if change.keep_steps(told) else change.alone
     result = [
         _mixed(fresh, last, told, tally.header)
-        for fresh, last, tally in zip(result, previous.tallies, tallies, strict=True)
+        for fresh, last, tally in zip(alone, previous.tallies, tallies, strict=True)
     ]
     new = told_numbers(result, len(change.reports), told)
     history = pd.concat([previous.history, new], ignore_index=True) if len(new) else previous.history
@@ -228,15 +225,14 @@ class _Change:
         self, tallies: Sequence[Tally], found: Sequence[Margin], previous: Protection, profile: str,
         largest_small: int, rules: Logic,
     ) -> None:  # fmt: skip
-        rough = profile == "opensafely"
+        self.rough = rough = profile == "opensafely"
         self.limit = largest_small + (ROUND_TO if rough else 0)
         last_day = previous.tallies[0].header.as_of
         self.as_of, self.last_day = tallies[0].header.as_of, last_day
         self.reports = told_before(previous.history)
         self.since = _since(previous.steps)
-        alone = [without_rows(rewrite(tally, found, profile)) for tally in tallies]
-        alone = [rounded(tally) for tally in alone] if rough else alone
-        self.fresh, self.last = _by_unit(alone), _by_unit(previous.tallies)
+        self.alone = _alone(tallies, found, profile)
+        self.fresh, self.last = _by_unit(self.alone), _by_unit(previous.tallies)
         number: Callable[[Array], Array] = (
             (lambda n: np.floor(n / ROUND_TO + 0.5) * ROUND_TO) if rough else (lambda n: n)
         )
@@ -244,12 +240,12 @@ class _Change:
         for margin in found:
             web = web_of(margin, rules)
             now = number(margin.number.astype(np.float64))
-            self.books[margin.by] = book(margin, web, apart(margin, rules, web.pair), now, self.reports)
+            self.books[margin.by] = book(margin, web, splits(margin, web), now, self.reports)
         self.found = found
 
     def tell(self, order: Sequence[str]) -> set[Unit]:
         """The units that are told as they are now."""
-        books = Books(self.books, self.limit)
+        books = Books(self.books, self.limit, self.rough)
         told: set[Unit] = set()
         for unit in self._ordered(order):
             rows = unit_rows(self.books, self.fresh[unit], self.last.get(unit, []))
@@ -275,13 +271,15 @@ class _Change:
             ),
         )
 
-    def keep_steps(self, told: set[Unit]) -> None:
-        """What was hidden in a unit the last time stays hidden in it."""
+    def keep_steps(self, told: set[Unit]) -> bool:
+        """What was hidden in a unit the last time stays hidden in it; whether that hides anything more."""
+        shown = [margin.shown.copy() for margin in self.found]
         for unit in told:
             for one in self.last.get(unit, []):
                 margin = self.books[one.by].margin
                 if np.isnan(one.n) and one.fact in margin.row and one.group in margin.groups:
                     margin.shown[margin.row[one.fact], margin.groups.index(one.group)] = False
+        return not all(np.array_equal(a, margin.shown) for a, margin in zip(shown, self.found, strict=True))
 
     def steps(self, told: set[Unit]) -> pd.DataFrame:
         """One row per unit of this report or the last."""
@@ -292,6 +290,12 @@ class _Change:
             day = self.since.get(unit, self.last_day) if step == REPEATED else self.as_of
             rows.append((", ".join(unit.by), *unit[1:], step, day, REASONS[step]))
         return pd.DataFrame(rows, columns=list(STEPS), dtype=object)
+
+
+def _alone(tallies: Sequence[Tally], found: Sequence[Margin], profile: str) -> list[Tally]:
+    """This report's Tallies as its margins show them."""
+    result = [without_rows(rewrite(tally, found, profile)) for tally in tallies]
+    return [rounded(tally) for tally in result] if profile == "opensafely" else result
 
 
 def _all(tallies: Sequence[Tally]) -> list[Number]:

@@ -57,7 +57,7 @@ def rewrite(tally: Tally, margins: Sequence[Margin], profile: str) -> Tally:
     tables = {
         "flow": _flow(published(tally.flow, by), by, plain),
         "points": pd.concat(parts, ignore_index=True),
-        "values": _values(published(tally.values, by), by, plain),
+        "values": _values(published(tally.values, by), tally.points, by, plain),
         "transitions": tally.transitions.iloc[:0],
     }
     done: dict[str, Any] = {name: typed(name, table, by) for name, table in tables.items()}
@@ -88,8 +88,11 @@ def _points(points: pd.DataFrame, by: tuple[str, ...], margin: Margin) -> pd.Dat
     keys = [name for name in KEYS["points"] if name not in ("given", "state")]
     state = points["state"].astype(str)
     nowhere = points[state.isin(NO_POINT)]
-    judged = points[~(state.isin(OUTSIDE) | state.str.startswith("excluded:"))]
-    rows = judged[[*keys, *by]].drop_duplicates(ignore_index=True)
+    judged = ~(state.isin(OUTSIDE) | state.str.startswith("excluded:"))
+    # A group that is not due is nobody: where that is not to be told it has a row, too.
+    rows = points[judged | ((state == "not_due") & (points["point"] != ""))].assign(judged=judged)
+    rows = rows.groupby([*keys, *by], sort=False, observed=True)["judged"].any().reset_index()
+    there = rows["judged"].to_numpy()
     month = (rows["axis"] == "month").to_numpy()
     place = rows.copy()
     place[MONTH] = rows["point"]
@@ -106,7 +109,10 @@ def _points(points: pd.DataFrame, by: tuple[str, ...], margin: Margin) -> pd.Dat
     counts["given"][rows["kind"] == "ever"] = HIDDEN
     fewer = shown("due", SCHEDULED)
     counts["scheduled"] = np.where(fewer.there, fewer.numbers(), counts["due"])
-    return pd.concat([_cells(rows, counts), _nowhere(nowhere, keys, by)], ignore_index=True)
+    chosen = there | np.isnan(counts["due"])
+    counts = {role: count[chosen] for role, count in counts.items()}
+    cells = _cells(rows.loc[chosen, [*keys, *by]].reset_index(drop=True), counts)
+    return pd.concat([cells, _nowhere(nowhere, keys, by)], ignore_index=True)
 
 
 def _nowhere(nowhere: pd.DataFrame, keys: list[str], by: tuple[str, ...]) -> pd.DataFrame:
@@ -150,6 +156,8 @@ def _flow(flow: pd.DataFrame, by: tuple[str, ...], margin: Margin) -> pd.DataFra
     for i, (unit, instrument, step) in enumerate(steps):
         table = flow[code == i]
         rows = table[list(by)].drop_duplicates() if by else table.iloc[:1]
+        if by and not step.startswith("session:"):  # a protocol may have no such session
+            rows = pd.DataFrame(margin.groups, columns=list(margin.by), dtype=object)
         group = group_codes(rows, margin.by, margin.groups)
         reasons = sorted(table["reason"].unique())
         for reason, n, people in _flow_cells(unit, instrument, step, reasons, margin, group):
@@ -214,20 +222,27 @@ def _measured(count: dict[str, Array]) -> list[tuple[str, Array, Array]]:
     return result
 
 
-def _values(values: pd.DataFrame, by: tuple[str, ...], margin: Margin) -> pd.DataFrame:
+def _values(values: pd.DataFrame, points: pd.DataFrame, by: tuple[str, ...], margin: Margin) -> pd.DataFrame:
     """Number, sum, sum of squares and median of each variable; NaN where the people behind it are hidden."""
     keys = ["instrument", "variable", "axis", "point", *by]
     if values.empty:
         return values
+    names = ["instrument", "variable", "axis", "point"]
     found = _statistics(values, keys)
-    names = ("instrument", "variable", "axis", "point")
-    facts = [value_fact(*map(str, key)) for key in found[list(names)].itertuples(index=False)]
+    # A group of whom nobody was scored has a row where that is not to be told.
+    places = points[["instrument", "axis", "point", *by]].drop_duplicates()
+    asked = found[names].drop_duplicates().merge(places, on=["instrument", "axis", "point"])
+    found = found.assign(there=True).merge(asked, on=keys, how="outer")
+    there = found["there"].notna().to_numpy()
+    facts = [value_fact(*map(str, key)) for key in found[names].itertuples(index=False)]
     shown = _Shown(margin, facts, group_codes(found, margin.by, margin.groups)).numbers()
+    found, shown = found[there | np.isnan(shown)], shown[there | np.isnan(shown)]
     parts = []
     for name in STATISTICS:
         number = np.where(np.isnan(shown), HIDDEN, found[name].to_numpy(np.float64))
         parts.append(found[keys].assign(variable=found["variable"] + ":" + name, value=0, n=number))
-    return pd.concat(parts, ignore_index=True)
+    result: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return result
 
 
 def _statistics(values: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
