@@ -129,7 +129,7 @@ def report_tallies(study: Study, *, audience: str) -> dict[str, Tally]:
 
 
 def _counted(study: Study, *, audience: str, last: Last | None = None) -> dict[str, Tally]:
-    """The Tallies of a report, as counted; durability by day, not protected yet, is in internal ones only."""
+    """The Tallies of a report, as counted; onset and durability by day are in internal ones only."""
     tables = ("flow", "points", "values")
     tallies = {
         "everyone": study.tally(at=("week", "end", "month"), kind="current", tables=tables),
@@ -144,10 +144,10 @@ def _counted(study: Study, *, audience: str, last: Last | None = None) -> dict[s
         tallies["good_time"] = study.tally(at="end", tables=("good_time",))
         if study.has_sites:
             tallies["good_time_by_site"] = study.tally(by="site", at="end", tables=("good_time",))
-        tallies["onset"] = study.tally(
-            by="protocol", at="session", kind="ever", criteria=_first_of_each(study), tables=("points",)
-        )
         if audience == INTERNAL:
+            tallies["onset"] = study.tally(
+                by="protocol", at="session", kind="ever", criteria=_first_of_each(study), tables=("points",)
+            )
             tallies["durability"] = study.tally(at="end", tables=("curves", "durability"))
     tallies |= _measured(study, last)
     return {name: _unsigned(tally) for name, tally in tallies.items()}

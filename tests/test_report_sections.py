@@ -113,12 +113,16 @@ def test_no_number_of_one_to_ten_people_stands_in_a_shared_section(written: dict
 
 def test_safety_changes_nothing_else_in_a_shared_report() -> None:
     raw = tallies("internal")
-    own = {name: raw[name] for name in raw if name not in ("durability", "safety", "safety_by_session")}
+    own = {name: raw[name] for name in raw if name in tallies("shared") and "safety" not in name}
     shown = tallies("shared")
     coarse, _ = coarsen(list(own.values()), LARGEST_SMALL["cms11"])
     for name, alone in zip(own, protect(coarse), strict=True):
         together = shown[name]
-        pd.testing.assert_frame_equal(alone.points, together.points)
+        # Boosters are weighed beside the flow by protocol, in which a row set aside for safety may differ.
+        both = [
+            one.points[one.points["kind"] != "boosters"].reset_index(drop=True) for one in (alone, together)
+        ]
+        pd.testing.assert_frame_equal(*both)
         pd.testing.assert_frame_equal(alone.transitions, together.transitions)
 
 
@@ -161,9 +165,10 @@ def test_what_is_told_of_early_responses_is_in_the_table() -> None:
         assert part is not None
         (said,) = [one for one in part.says if one.startswith("Of 323 mature courses")]
         assert f"and {last['lost']} by 12 weeks." in said
-        by_session = cells(part, "PHQ-9 halved: met at a score by session")
-        assert [row[0] for row in by_session.values()] == ["461", "115", "137"]
-    for name in ("durability_kept", "durability_doses", "durability_by_session"):
+    by_session = cells(lasting(tables("internal"), words()), "PHQ-9 halved: met at a score by session")
+    assert [row[0] for row in by_session.values()] == ["461", "115", "137"]
+    assert "durability_by_session" not in tables("shared")
+    for name in ("durability_kept", "durability_doses"):
         shared = tables("shared")[name].table
         counts = shared[[one for one in ("n", "lost", "not_scored", "at_risk", "met") if one in shared]]
         assert not counts.apply(lambda column: column.dropna().between(1, 10).any()).any()

@@ -26,9 +26,9 @@ NAME = "durability"
 
 TITLE = "How soon, and for how long"
 NOT_TOLD = (
-    "Relapse since every response, sustained response, intervals between boosters and time off treatment are "
-    "not told in shared reports: counts that follow people from day to day cannot be protected beside the "
-    "others. An internal report holds them."
+    "Who had met it by which session, relapse since every response, sustained response, intervals between "
+    "boosters and time off treatment are not told in shared reports: counts that follow people from day to "
+    "day cannot be protected beside the others. An internal report holds them."
 )
 RULES = ("lost", "lost_confirmed")
 """Relapse as the page tells it, for every criterion: it is no longer met. The workbook has the others."""
@@ -91,10 +91,7 @@ def lasting(
     return Addition(NAME, TITLE, (CAUTION,), tuple(shown), tuple(says), tuple(figures), notes)
 
 
-REPEATED = (
-    "What is told by day, of mature courses and of boosters stands as it did on {day}; who had met it by "
-    "session is told with the other rates."
-)
+REPEATED = "These numbers stand as they did on {day}: the difference of two reports would tell of a few."
 
 
 def _inside(tables: Mapping[str, Described], words: Words) -> tuple[list[str], list[Shown], list[Plain]]:
