@@ -226,6 +226,8 @@ def test_sites_large_enough_stay_and_few_are_left_to_be_hidden() -> None:
     assert by_site(coarsen([sites(large)], 10)[0][0]) == {"A": 100, "B": 75}
     assert by_site(coarsen([sites(large | {"C": (3, 4)})], 10)[0][0]) == {"A": 100, OTHER_SITES: 82}
     assert by_site(coarsen([sites({"A": (40, 60), "C": (3, 4)})], 10)[0][0]) == {"A": 100, "C": 7}
+    all_small = {"A": (40, 6), "B": (30, 8)}
+    assert by_site(coarsen([sites(all_small)], 10)[0][0]) == {"A": 46, "B": 38}
 
 
 def test_a_series_keeps_its_sites_and_new_ones_join_the_others() -> None:

@@ -341,6 +341,8 @@ def _small_sites(tallies: Sequence[Tally], largest_small: int, previous: Sequenc
         if (~joined).sum() < 2:
             return set()  # joining nearly all of them tells less than hiding a few
         joined[np.flatnonzero(~joined)[0]] = True
+    if joined.all():
+        return set()  # one group of all sites would say what the total says
     return {name for name, own in zip(order, joined, strict=True) if own}
 
 
