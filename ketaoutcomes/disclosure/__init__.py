@@ -44,7 +44,9 @@ from dataclasses import replace
 
 import pandas as pd
 
+from ketaoutcomes.counts.strata import KIND as IMPUTATION
 from ketaoutcomes.counts.tallies import Tally, typed
+from ketaoutcomes.disclosure.change import categories, check_change, stand_in
 from ketaoutcomes.disclosure.choose import choose
 from ketaoutcomes.disclosure.coarser import Telling, coarsen, tellings
 from ketaoutcomes.disclosure.covariates import check_one, eligible_only, is_table_one, protect_table_one
@@ -158,9 +160,17 @@ def _check(tallies: Sequence[Tally], profile: str) -> None:
         )
     if len({(tally.header.plan, tally.header.as_of) for tally in tallies}) > 1:
         raise DisclosureError("the Tallies of one report must share their plan and their as-of day")
+    if any(tally.points["kind"].eq(IMPUTATION).any() for tally in tallies):
+        raise DisclosureError(
+            "strata for imputation are nearly rows and cannot be protected; count without them, and publish "
+            "rates by nri and observed, which bound what is missing"
+        )
+    if any(tally.points["instrument"].str.contains("+", regex=False).any() for tally in tallies):
+        raise DisclosureError(
+            "joint response of two criteria cannot be protected yet; publish the rate of each criterion"
+        )
     check_one(tallies)
-    if any(tally.header.change for tally in tallies):
-        raise DisclosureError("counts of change beyond error cannot be protected yet; keep them internal")
+    check_change(tallies)
 
 
 def protection(
@@ -194,9 +204,9 @@ def protection(
         >>> then.steps[["axis", "step", "as_of"]].to_numpy().tolist()
         [['end', 'restated', '2026-10-31']]
     """
-    if any(is_table_one(tally) for tally in tallies):
+    if any(is_table_one(tally) or tally.header.change for tally in tallies):
         raise DisclosureError(
-            "a Table 1 is no part of a series of reports: protect it in a release of its own"
+            "Table 1 and change beyond error are no part of a series of reports: protect them in one release"
         )
     if previous is None or not tallies:
         shown = [without_rows(tally) for tally in protect(tallies, profile)]
@@ -239,10 +249,12 @@ def _protected(tallies: Sequence[Tally], profile: str) -> list[Tally]:
     """Every Tally but those of good time, protected together; those of good time as they are."""
     plain = [tally for tally in tallies if not tally.header.basis and not is_table_one(tally)]
     ones = [tally for tally in tallies if is_table_one(tally)]
-    counted = [*plain, *(own for tally in ones for own in eligible_only(tally))]
+    stood = {id(tally): stand_in(tally) if tally.header.change else tally for tally in plain}
+    counted = [*stood.values(), *(own for tally in ones for own in eligible_only(tally))]
     if not counted:
         return list(tallies)
-    found, _, _ = _chosen(counted, profile)
+    change = next((tally.header.change for tally in plain if tally.header.change), "")
+    found, _, _ = _chosen(counted, profile, change)
     result = []
     for tally in tallies:
         if is_table_one(tally):
@@ -251,15 +263,18 @@ def _protected(tallies: Sequence[Tally], profile: str) -> list[Tally]:
         elif tally.header.basis:
             result.append(tally)
         else:
-            done = rewrite(tally, found, profile)
+            done = rewrite(stood[id(tally)], found, profile)
+            done = categories(done, tally) if tally.header.change else done
             result.append(rounded(done) if profile == "opensafely" else done)
     return result
 
 
-def _chosen(tallies: Sequence[Tally], profile: str) -> tuple[list[Margin], Logic, list[str]]:
+def _chosen(
+    tallies: Sequence[Tally], profile: str, change: str = ""
+) -> tuple[list[Margin], Logic, list[str]]:
     """Every grouping with what may be shown of it, which criteria nest, and the criteria."""
     found = margins(tallies)
     criteria = list(dict.fromkeys(name for tally in tallies for name in tally.header.criteria))
-    rules = logic(tallies[0].header.plan, criteria)
+    rules = logic(tallies[0].header.plan, criteria, change)
     choose(found, rules, criteria, LARGEST_SMALL[profile])
     return found, rules, criteria

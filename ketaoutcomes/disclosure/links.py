@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketaoutcomes.definitions import met
+from ketaoutcomes.definitions.change_rules import parse_rules
+from ketaoutcomes.disclosure.change import PART, meets_part
 from ketaoutcomes.disclosure.safety import nested
 
 if TYPE_CHECKING:
+    from ketaoutcomes.definitions.change_rules import ChangeRule
     from ketaoutcomes.disclosure.facts import Fact
 
 Array = Any
@@ -43,23 +46,27 @@ class Logic:
     sums: Mapping[str, tuple[Sum, ...]]
 
 
-def logic(plan: str, criteria: Sequence[str]) -> Logic:
-    """Work out which criteria nest or exclude each other, trying every eligible baseline with every score."""
-    return _logic(plan, tuple(sorted(set(criteria))))
+def logic(plan: str, criteria: Sequence[str], change: str = "") -> Logic:
+    """Work out which criteria nest or exclude each other, trying every eligible baseline with every score.
+
+    `change` holds the rules that stand-in criteria for parts of change are about, as a Tally's header has it.
+    """
+    return _logic(plan, tuple(sorted(set(criteria))), change)
 
 
 @lru_cache(maxsize=8)
-def _logic(plan: str, criteria: tuple[str, ...]) -> Logic:
+def _logic(plan: str, criteria: tuple[str, ...], change: str) -> Logic:
     content = json.loads(plan)
-    definitions = content["definitions"]
+    definitions, rules = content["definitions"], parse_rules(change)
     implies = {(name, name) for name in criteria}
     sums: dict[str, tuple[Sum, ...]] = {}
     of: dict[str, list[str]] = {}
     for name in criteria:
-        of.setdefault(definitions["criteria"][name]["instrument"], []).append(name)
+        part = name.partition(PART)
+        of.setdefault(part[0] if part[1] else definitions["criteria"][name]["instrument"], []).append(name)
     for instrument, names in of.items():
         gate = content["baseline"]["gate"].get(instrument, 0)
-        patterns = _patterns(definitions, instrument, names, gate)
+        patterns = _patterns(definitions, instrument, names, gate, rules.get(instrument))
         for a, b in itertools.permutations(range(len(names)), 2):
             if not (patterns[:, a] & ~patterns[:, b]).any():
                 implies.add((names[a], names[b]))
@@ -69,7 +76,9 @@ def _logic(plan: str, criteria: tuple[str, ...]) -> Logic:
     return Logic(frozenset(implies), sums)
 
 
-def _patterns(definitions: dict[str, Any], instrument: str, names: Sequence[str], gate: int) -> Array:
+def _patterns(
+    definitions: dict[str, Any], instrument: str, names: Sequence[str], gate: int, rule: ChangeRule | None
+) -> Array:
     """Every combination of met and not met that one score can have, the unscored (nothing met) included."""
     scale = definitions["instruments"][instrument]
     ticks = int(scale["ticks"])
@@ -78,11 +87,16 @@ def _patterns(definitions: dict[str, Any], instrument: str, names: Sequence[str]
     score = np.unique(np.append(np.arange(low, high + 1, step), np.arange(low, high + 1, ticks)))
     passes = score >= gate * ticks if scale["worse"] == "higher" else score <= gate * ticks
     before, after = (x.ravel().astype(np.int32) for x in np.meshgrid(score[passes], score, indexing="ij"))
-    by_score = [name for name in names if definitions["criteria"][name]["variable"] == "score"]
+    by_score = [
+        name for name in names if PART in name or definitions["criteria"][name]["variable"] == "score"
+    ]
     found = np.ones((1, 0), dtype=bool)
     if by_score:
         judged = [
-            met(_criterion(definitions["criteria"][name]), before, after, ticks) == 1 for name in by_score
+            meets_part(rule, name, before, after)
+            if rule is not None and PART in name
+            else met(_criterion(definitions["criteria"][name]), before, after, ticks) == 1
+            for name in by_score
         ]
         found = np.unique(np.stack(judged, axis=1), axis=0)
     found = np.unique(np.vstack([found, np.zeros((1, found.shape[1]), dtype=bool)]), axis=0)

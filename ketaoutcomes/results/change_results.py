@@ -22,6 +22,7 @@ from ketaoutcomes.estimates.change import (
     standardized_change,
 )
 from ketaoutcomes.results.course_results import NO_END, points_of_group
+from ketaoutcomes.results.whole import COUNTS, whole_counts
 from ketaoutcomes.tables import TABLES
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ COARSE = {"improved_from_functional": "improved", "unchanged_crossed": "unchange
 OWN_TABLES = ("change", "bands", "joint", "effect_sizes", "regression_to_mean")
 OWN_COLUMNS = {column for name in OWN_TABLES for column in TABLES[name].names}
 UNSCORED = "unscored"
+ASIDE = ("not_due", "not_scheduled")
 NO_CHANGE = "no_published_reliable_change"
 NO_CUTOFF = "no_published_cutoff"
 NO_NORM = "no_published_norm"
@@ -74,10 +76,12 @@ def change_table(
                         **group, "axis": axis, "instrument": rule.instrument, "point": point,
                         "analysis": name, "reliable_points": _float(rule.reliable),
                         "cutoff": _float(rule.cutoff),
-                        "best_at_baseline": best.get((*group.values(), axis, point), 0),
+                        "best_at_baseline": np.nan if tally.protected
+                        else best.get((*group.values(), axis, point), 0),
                     }  # fmt: skip
                     why = NO_CHANGE if rule.reliable is None else reason or _no_end(tally, name)
-                    rows += _categories(common, rule, found, wanted, name, why)
+                    told = _told_categories if tally.protected and not why else _categories
+                    rows += told(common, rule, found, wanted, name, why)
     columns = [
         *tally.header.by, "axis", "instrument", "point", "analysis", "category", "people", "n",
         "reliable_points", "cutoff", "best_at_baseline", "reason",
@@ -88,13 +92,13 @@ def change_table(
 def _categories(
     common: dict[str, Any],
     rule: ChangeRule,
-    found: dict[str, int],
+    found: dict[str, float],
     wanted: Sequence[str],
     analysis: str,
     reason: str,
 ) -> Iterator[dict[str, Any]]:
     """The rows of one group at one point: a partition of those due, or of those scored."""
-    folded = dict.fromkeys((*wanted, UNSCORED), 0)
+    folded = dict.fromkeys((*wanted, UNSCORED), 0.0)
     for state, n in found.items():
         name = UNSCORED if state == "missing" else state if state in wanted else COARSE.get(state, "")
         if name:
@@ -108,6 +112,30 @@ def _categories(
             **common, "category": name, "people": folded[name] if why in ("", "nobody") else np.nan,
             "n": np.nan if reason else n, "reason": why,
         }  # fmt: skip
+
+
+def _told_categories(
+    common: dict[str, Any],
+    rule: ChangeRule,
+    found: dict[str, float],
+    wanted: Sequence[str],
+    analysis: str,
+    reason: str,
+) -> Iterator[dict[str, Any]]:
+    """The rows of a protected Tally: the categories told apart, others joined by `+`; hidden ones NaN."""
+    cells = {state.replace("missing", UNSCORED): n for state, n in found.items() if state not in ASIDE}
+    if analysis == "observed" and UNSCORED in cells:
+        del cells[UNSCORED]
+    elif analysis == "observed":
+        # Who was scored is not told: the unscored are counted with others.
+        cells = {"+".join(name for name in CATEGORIES if name not in COARSE): np.nan}
+    total = sum(cells.values())
+    order = [*CATEGORIES, UNSCORED]
+    if rule.cutoff is None:
+        yield {**common, "category": "recovered", "people": np.nan, "n": total, "reason": NO_CUTOFF}
+    for name in sorted(cells, key=lambda name: order.index(name.split("+")[0])):
+        why = "hidden" if np.isnan(cells[name]) else "" if total else "nobody"
+        yield {**common, "category": name, "people": cells[name], "n": total, "reason": why}
 
 
 def bands_table(tally: Tally) -> pd.DataFrame:
@@ -128,15 +156,17 @@ def bands_table(tally: Tally) -> pd.DataFrame:
                     others = bands if tally.header.as_of == NO_END else [*bands, "missing"]
                     counts = [found.get(f"{one}>{other}", 0) for other in others]
                     for other, people in zip([*bands, UNSCORED], counts, strict=False):
+                        # Moves are not told of protected counts.
+                        hidden = np.nan if tally.protected else 0
                         rows.append(
                             {**group, "axis": axis, "instrument": name, "point": point, "band_from": one,
-                             "band_to": other, "people": people, "n": sum(counts)}
+                             "band_to": other, "people": people + hidden, "n": sum(counts) + hidden}
                         )  # fmt: skip
     columns = [*tally.header.by, "axis", "instrument", "point", "band_from", "band_to", "people", "n"]
     table = pd.DataFrame(rows, columns=columns)
     of = table["n"].to_numpy(dtype=float)
     rate = np.divide(table["people"].to_numpy(dtype=float), of, out=np.full(len(of), np.nan), where=of > 0)
-    return table.assign(rate=rate)
+    return whole_counts(table.assign(rate=rate))
 
 
 def joint_table(
@@ -203,9 +233,9 @@ def _pairs(tally: Tally, plan: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _cells(found: dict[str, int], analysis: str) -> dict[str, int]:
+def _cells(found: dict[str, float], analysis: str) -> dict[str, float]:
     """The joint states as four cells; unscored counts as not met, or is left out."""
-    cells = dict.fromkeys(("both", "first_only", "second_only", "neither"), 0)
+    cells = dict.fromkeys(("both", "first_only", "second_only", "neither"), 0.0)
     counted = ("met", "not_met", "missing") if analysis == "nri" else ("met", "not_met")
     for state, n in found.items():
         one, _, other = state.partition("+")
@@ -242,13 +272,14 @@ def effect_sizes(tally: Tally, *, level: float | None = None) -> pd.DataFrame:
     own = standardized_change(
         n, -side * change, table["sd_baseline"].to_numpy(), table["correlation"], confidence
     )
+    unknown = np.where(np.isnan(n), "hidden", "")
     by_norm = table.assign(
         standardizer="published", sd=published, d=-side * change / published, low=low / published,
-        high=high / published, reason=np.where(np.isnan(published), NO_NORM, ""),
+        high=high / published, reason=np.where(np.isnan(published), NO_NORM, unknown),
     )  # fmt: skip
     by_own = table.assign(
         standardizer="baseline", sd=table["sd_baseline"], d=own[0], low=own[1], high=own[2],
-        reason=np.where(np.isnan(own[0]), "too_few_or_all_alike", ""),
+        reason=np.where(unknown != "", unknown, np.where(np.isnan(own[0]), "too_few_or_all_alike", "")),
     )  # fmt: skip
     both = pd.concat([by_norm, by_own], ignore_index=True)
     first = [*tally.header.by, "axis", "instrument", "point", "standardizer"]
@@ -322,7 +353,8 @@ def regression_table(tally: Tally) -> pd.DataFrame:
     at_gate = [regression_at_gate(mean, sd, r, table["gate"], above=side) for side in (True, False)]
     everyone = (table["stratum"] == "all").to_numpy()
     table["expected_at_gate"] = np.where(everyone, np.where(above, *at_gate), np.nan)
-    table["reason"] = np.where(np.isnan(mean), NO_NORM, np.where(np.isnan(r), NO_RETEST, ""))
+    unknown = np.where(np.isnan(n), "hidden", "")
+    table["reason"] = np.where(np.isnan(mean), NO_NORM, np.where(np.isnan(r), NO_RETEST, unknown))
     order = {name: place for place, (name, _, _) in enumerate(strata)}
     first = [*tally.header.by, "axis", "instrument", "point", "stratum"]
     columns = [
@@ -348,21 +380,21 @@ def _in_order(
     last = [strata[name] for name in table["stratum"]] if strata else [0] * len(table)
     ordered = table.assign(_axis=axis, _place=place, _last=last)
     keys = [*tally.header.by, "instrument", "_axis", "_place", "_last"]
-    return ordered.sort_values(keys, kind="stable", ignore_index=True)[list(table.columns)]
+    return whole_counts(ordered.sort_values(keys, kind="stable", ignore_index=True)[list(table.columns)])
 
 
 def _points(
     tally: Tally, plan: dict[str, Any], criterion: str, axis: str
-) -> Iterator[tuple[dict[Any, Any], str, dict[str, int], str]]:
+) -> Iterator[tuple[dict[Any, Any], str, dict[str, float], str]]:
     """Every group and point of the plan with its counts by state, and why there is no point."""
     by = list(tally.header.by)
     on_axis = tally.points[tally.points["axis"] == axis]
     cells = on_axis[on_axis["criterion"] == criterion]
     groups = on_axis[by].drop_duplicates().sort_values(by).to_dict("records") if by else [{}]
-    counts: dict[tuple[Any, ...], dict[str, int]] = {}
+    counts: dict[tuple[Any, ...], dict[str, float]] = {}
     for *key, state, n in cells[[*by, "point", "state", "n"]].itertuples(index=False):
         states = counts.setdefault(tuple(key), {})
-        states[state] = states.get(state, 0) + int(n)  # the point's rows differ in `given`, too
+        states[state] = states.get(state, 0) + n  # the point's rows differ in `given`, too
     for group in groups:
         points, reason = points_of_group(tally, plan, axis, group, (), cells)
         for point in points:
@@ -391,7 +423,7 @@ def _rated(
     at = list(table.columns).index(before)
     for offset, (name, column) in enumerate(zip(("rate", "low", "high"), columns, strict=True)):
         table.insert(at + offset, name, column)
-    return table
+    return whole_counts(table, (*COUNTS, "best_at_baseline"))
 
 
 def _ticks(tally: Tally, table: pd.DataFrame) -> Array:
