@@ -302,6 +302,7 @@ def test_an_attacker_with_three_reports_learns_no_small_number(profile: str, lat
         (1194, "cms11"),  # how many of a month not told were not in remission, from another day's total
         (2058, "cms11"),  # neither without a score in one report nor scored in another
         (2139, "cms11"),  # everyone without the eligible of two sites in one report and the due of a third
+        (10269, "cms11"),  # scored late in two months, one of which had waited when their total was told
         (34, "opensafely"),  # a rounded number that is as it was: nobody came, or up to four
     ],
 )

@@ -159,6 +159,9 @@ class Books:
             start = np.hstack([below[by], np.zeros((len(b.now), len(sets)), dtype=np.int64)])
             bits = left(known, b.splits, start, self.limit, rough=self.rough)
             result[by] = b.told & (bits[:, : b.now.shape[1]] > 1)
+            for at, (_, some) in enumerate(sets, start=b.now.shape[1]):
+                few = b.told[:, some].all(axis=1) & (bits[:, at] > 1)
+                result[by][:, some] |= few[:, None]
             for i, (other, of) in enumerate(b.margin.parents):
                 if other.by not in self.of:
                     continue
@@ -170,13 +173,23 @@ class Books:
         return result
 
     def _hidden_groups(self, b: Book) -> Iterator[tuple[int, Array]]:
-        """Groups of a total that some report told together, by what the others leave of it."""
+        """Groups of a total that some report told together, by what the others leave of it.
+
+        A month without a row had nobody yet, or it waited: every month until which it may have is tried.
+        """
+        reports = np.arange(len(b.before))[:, None, None] // 2
+        own = np.concatenate([~np.isnan(b.before) & (b.stamp == reports), b.told[None]])
+        none = np.concatenate([b.before == 0, np.zeros((1, *b.now.shape), dtype=bool)])
         for i, (other, of) in enumerate(b.margin.parents):
-            above, total = self.of.get(other.by), b.web.totals[i]
-            rows = np.flatnonzero(total >= 0)
-            for block in [np.flatnonzero(of == p) for p in np.unique(of[of >= 0])] if above else []:
-                told = np.concatenate([~np.isnan(b.before[:, rows]), b.told[None, rows]])[:, :, block]
-                for shown in np.unique(told.reshape(-1, len(block)), axis=0):
+            rows = np.flatnonzero(b.web.totals[i] >= 0)
+            for block in (
+                [np.flatnonzero(of == p) for p in np.unique(of[of >= 0])] if other.by in self.of else []
+            ):
+                told, nobody = (table[:, rows][:, :, block].reshape(-1, len(block)) for table in (own, none))
+                tried = [told]
+                months = range(1, len(block) + 1) if MONTH in b.margin.by else ()
+                tried += [told & ~(nobody & (np.arange(len(block)) < until)) for until in months]
+                for shown in np.unique(np.concatenate(tried), axis=0):
                     if shown.any() and not shown.all():
                         yield i, block[~shown]
 
