@@ -14,7 +14,7 @@ from ketaoutcomes.report import sentences
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described, grouping
 from ketaoutcomes.report.periods import current_grains
-from ketaoutcomes.results.wording import count, is_number, label, listed, percent, period, plural
+from ketaoutcomes.results.wording import count, during, is_number, label, listed, percent, period, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,7 +179,7 @@ def latest(described: Described | None, words: Words) -> dict[str, Answer]:
             if len(rows) and is_number(rows[rows["analysis"] == "nri"]["rate"].iloc[0]):
                 answer = _answer(rows.assign(point="end"), instrument, "at the end of the series", words)
                 if answer is not None:
-                    found[answer.instrument] = replace(answer, during=f"in {period(names[-1])}")
+                    found[answer.instrument] = replace(answer, during=during(names[-1]))
                     break
     return found
 

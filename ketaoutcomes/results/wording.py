@@ -124,6 +124,16 @@ def period(text: str) -> str:
     return f"{names[last - months]} to {names[last - 1]} {year}"
 
 
+def during(text: str) -> str:
+    """When, in a sentence: in one month, or from one to another.
+
+    >>> during("2026-10"), during("2026-08/2026-10")
+    ('in October 2026', 'from August to October 2026')
+    """
+    words = period(text)
+    return f"from {words}" if " to " in words else f"in {words}"
+
+
 def plural(n: float, one: str, many: str) -> str:
     """The word that goes with a number of people; a hidden number is many.
 
