@@ -259,3 +259,18 @@ def test_the_verbs_and_figures_can_be_completed_and_are_typed(study: ko.Study) -
     assert {"rates", "curve", "flow", "waterfall"} <= set(dir(study.plot))
     assert {"read", "show", "Study", "suggest_plan"} <= set(dir(ko))
     assert (Path(ko.__file__).parent / "py.typed").exists()
+
+
+def test_somebody_without_any_record_has_no_day_0():
+    days = pd.to_datetime(["2026-01-01", "2026-01-04"])
+    doses = pd.DataFrame({"patient": "a", "date": days, "dose": 35, "unit": "mg", "route": "iv"})
+    scores = pd.DataFrame({"patient": "a", "instrument": "phq9", "date": days, "score": [20, 8]})
+    people = pd.DataFrame({"patient": ["a", "b"], "cut_date": pd.to_datetime(["2026-06-01"] * 2)})
+    cohort = ko.Cohort.from_frames(doses, scores, people)
+    assert cohort.people["start_date"].isna().tolist() == [False, True]
+    assert cohort.people["cut_day"].iloc[0] == 151
+    assert cohort.problems.empty
+    flow = ko.Study(cohort, as_of="2026-02-20").flow()
+    assert flow[flow["unit"] == "patient"][["reason", "n"]].to_numpy().tolist() == [
+        ["no_dose", 1], ["with_course", 1],
+    ]  # fmt: skip

@@ -109,7 +109,9 @@ def settle(cohort: Cohort, plan: Plan, as_of: str | None) -> Setting:
 
 
 def _start_days(cohort: Cohort) -> NDArray[np.int64]:
-    return cohort.people["start_date"].to_numpy(dtype="datetime64[D]").astype(np.int64)
+    """Each patient's day 0 since 1970; any day for those of whom nothing is on record."""
+    start = cohort.people["start_date"].to_numpy(dtype="datetime64[D]")
+    return np.where(np.isnat(start), 0, start.astype(np.int64))
 
 
 def _records_end(cohort: Cohort, plan: Plan, as_of: str | None) -> tuple[str, NDArray[np.int64]]:

@@ -204,7 +204,7 @@ class Reader:
             firsts = [rows.firsts(len(self.patients)) for rows in self.rows.values()]
             far = np.iinfo(np.int32).max
             first = np.min([np.where(days == BLANK_DAY, far, days) for days in firsts], axis=0)
-            origin = np.where(without, np.where(first == far, 0, first), origin).astype(np.int32)
+            origin = np.where(without, np.where(first == far, BLANK_DAY, first), origin).astype(np.int32)
         return origin
 
     def _stated_origin(self) -> NDArray[np.int32] | None:
@@ -383,7 +383,8 @@ class Reader:
             )  # fmt: skip
             return np.full(len(frame), np.nan)
         own = origin[self.patient["people"]]
-        lost = self.fine["people"] & ~blank & (own == BLANK_DAY)
+        # Of whom nothing is on record, nothing is lost; of others a day 0 was to be given and is blank.
+        lost = self.fine["people"] & ~blank & (own == BLANK_DAY) & ("start_date" in frame)
         self.found.rows(frame, "people", lost, column, NO_DAY_0, "quarantined")
         unknown = blank | (self.patient["people"] < 0) | (own == BLANK_DAY)
         return np.where(unknown, np.nan, days.astype(np.int64) - own)
