@@ -8,9 +8,9 @@ does a dose still speak, has the gap grown too long?
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import reference
 from reference import PRE, Course, Row, Score, Settings
@@ -18,11 +18,20 @@ from reference import PRE, Course, Row, Score, Settings
 LONGEST = 365
 
 
-def walks(
+class Headline(NamedTuple):
+    """The course that counts for a patient, how its scores are judged, and the last day on record."""
+
+    patient: Any
+    course: Course
+    scores: Sequence[Score]
+    judge: Callable[[Score], bool] | None
+    last: int | None
+
+
+def headlines(
     doses: Sequence[Row], scores: Sequence[Row], people: Sequence[Row], plan: Settings, criterion: str
-) -> list[dict[str, Any]]:
-    """How and when each headline course left treatment or a lapse; people may carry cut days."""
-    found = []
+) -> Iterator[Headline]:
+    """Patient by patient, the headline course of the criterion's instrument; people may carry cut days."""
     persons = {person["patient"]: person for person in people}
     instrument = criterion.split("_")[0]
     for patient in sorted({row["patient"] for row in doses}):
@@ -34,9 +43,17 @@ def walks(
         counted = reference.counted_course(courses, person, known, instrument, plan)
         if counted is not None:
             course, baseline = counted
-            judge = judged_by(criterion, baseline.total)
-            found.append({"patient": patient, **walk(course, known, judge, plan, last)})
-    return found
+            yield Headline(patient, course, known, judged_by(criterion, baseline.total), last)
+
+
+def walks(
+    doses: Sequence[Row], scores: Sequence[Row], people: Sequence[Row], plan: Settings, criterion: str
+) -> list[dict[str, Any]]:
+    """How and when each headline course left treatment or a lapse."""
+    return [
+        {"patient": one.patient, **walk(one.course, one.scores, one.judge, plan, one.last)}
+        for one in headlines(doses, scores, people, plan, criterion)
+    ]
 
 
 def judged_by(criterion: str, baseline: Fraction) -> Callable[[Score], bool] | None:
@@ -110,22 +127,14 @@ def relapses(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Each response, score by score: lost below the criterion, or at so many points (`bad_from`) or more."""
     found = []
-    persons = {person["patient"]: person for person in people}
-    instrument = criterion.split("_")[0]
-    for patient in sorted({row["patient"] for row in doses}):
-        person = persons.get(patient, {"patient": patient})
-        last = person.get("cut_day")
-        theirs = [row for row in scores if row["patient"] == patient]
-        known = reference.scores_of(theirs, patient, instrument, last, plan)
-        courses = reference.courses_of(doses, person, last, plan)
-        counted = reference.counted_course(courses, person, known, instrument, plan)
-        judge = judged_by(criterion, counted[1].total) if counted is not None else None
-        if counted is None or judge is None:
+    for one in headlines(doses, scores, people, plan, criterion):
+        judge = one.judge
+        if judge is None:
             continue
-        own = reference.of_course(counted[0], known)
+        own = reference.of_course(one.course, one.scores)
         answers = [score for score in own if judge(score)]
         if answers:
-            found.append(_after(answers[0], own, counted[0], judge, last, bad_from, in_a_row, apart))
+            found.append(_after(answers[0], own, one.course, judge, one.last, bad_from, in_a_row, apart))
     return found
 
 

@@ -188,3 +188,10 @@ def settings(seed: int, own: dict[str, Any] | None = None) -> Settings:
         margin=seldom(3, 0, 1, 2),
         end_days=seldom((1, 14, 31), (7, 10, 20), (2, 28, 31)),
     )
+
+
+def known(rows: Rows) -> Rows:
+    """The records up to each person's last day."""
+    cut = {person["patient"]: person["cut_day"] for person in rows.people}
+    kept = ([row for row in of if row["day"] <= cut[row["patient"]]] for of in (rows.doses, rows.scores))
+    return Rows(*kept, rows.people)

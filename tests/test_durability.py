@@ -306,12 +306,7 @@ def test_order_blocks_and_calendars_mean_nothing(monkeypatch):
 @pytest.mark.parametrize("seed", range(3))
 def test_records_after_the_last_day_change_nothing(seed):
     rows = random_cohorts.rows(seed, 50, cut=True)
-    cut = {person["patient"]: person["cut_day"] for person in rows.people}
-    known = Rows(
-        *([row for row in of if row["day"] <= cut[row["patient"]]] for of in (rows.doses, rows.scores)),
-        rows.people,
-    )
-    assert counted(known) == counted(rows)
+    assert counted(random_cohorts.known(rows)) == counted(rows)
 
 
 def test_groups_sum_to_the_whole_and_a_lower_threshold_is_reached_sooner():

@@ -254,14 +254,11 @@ def _of_trial(kind: str, state: str, wanted: str, shown: list[str]) -> bool:
     return (OPEN.get(status, "settled") if waits else "settled") in shown
 
 
+SHAPES = (Shape((), ("end",)),) * 2 + (Shape(("site",), ("end",)),) * 2
+
+
 @cache
 def scenario() -> GoodTime:
-    shapes = (
-        Shape((), ("end",)),
-        Shape((), ("end",)),
-        Shape(("site",), ("end",)),
-        Shape(("site",), ("end",)),
-    )
     types = []
     for site in SITES:
         for situation, group, states, out in sorted(set(histories())):
@@ -281,18 +278,12 @@ def scenario() -> GoodTime:
                         person(site, group, worse, out, met=met, whole=None)
                         for met in sorted({False, responded and worse == "not_worse"})
                     ]
-    return GoodTime("good time", shapes, (CRITERION,), ("current",), tuple(types))
+    return GoodTime("good time", SHAPES, (CRITERION,), ("current",), tuple(types))
 
 
 @cache
 def fuller(*, moves: bool = False) -> GoodTime:
     """One site, and everything that is told of a course; with `moves` also on which day it left."""
-    shapes = (
-        Shape((), ("end",)),
-        Shape((), ("end",)),
-        Shape(("site",), ("end",)),
-        Shape(("site",), ("end",)),
-    )
     types = []
     for situation, group, states, left in sorted(
         {(*one[:3], one[3] if moves else None) for one in histories()}
@@ -325,7 +316,7 @@ def fuller(*, moves: bool = False) -> GoodTime:
         if worse != "no_score" or group in ("stopped_short", "not_evaluable"):
             ends = [""] if worse is None else ["missing"] if worse == "no_score" else ["", "carried_not_met"]
             types += [person("A", group, worse, left, met=may, whole=None, unscored=end) for end in ends]
-    return GoodTime("fuller", shapes, (CRITERION,), ("current",), tuple(sorted(set(types))))
+    return GoodTime("fuller", SHAPES, (CRITERION,), ("current",), tuple(sorted(set(types))))
 
 
 AFTER = ("lost_1", "lost_2", "lost_3", "away_1", "away_3", "kept")

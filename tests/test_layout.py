@@ -16,6 +16,7 @@ ORDER = [
     "shown",
     "notices",
     "progress",
+    "frozen",
     "tables",
     "definitions",
     "plan",

@@ -32,7 +32,6 @@ from ketaoutcomes.definitions.model import (
     DefinitionError,
     Definitions,
     Diagnosis,
-    FrozenMap,
     Instrument,
     Level,
     Loinc,
@@ -49,6 +48,7 @@ from ketaoutcomes.definitions.reading import read_criterion, read_instrument, re
 from ketaoutcomes.definitions.scoring import Scored, band_of, score_items
 from ketaoutcomes.definitions.section import Section, parse
 from ketaoutcomes.definitions.series import Concomitant, Series, read_concomitant, read_series
+from ketaoutcomes.frozen import FrozenMap
 
 __all__ = [
     "DIAGNOSIS",

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from ketaoutcomes.definitions.model import (
     Criterion,
-    FrozenMap,
     Instrument,
     Measure,
     MeasureRate,
@@ -21,6 +20,7 @@ from ketaoutcomes.definitions.model import (
     suggestion,
 )
 from ketaoutcomes.definitions.section import Section, is_name
+from ketaoutcomes.frozen import FrozenMap
 
 MEASURE_RULES = {
     "criterion": "the last score in the window meets the criterion, the entry score being its baseline",

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
+from ketaoutcomes.frozen import FrozenMap
 from ketaoutcomes.shown import PlainError
 
 if TYPE_CHECKING:
     from ketaoutcomes.definitions.series import Concomitant, Series
-
-Value_co = TypeVar("Value_co", covariant=True)
 
 MISSING: Final = -(2**31)
 """Marks, in an array of ticks, a score that does not exist. Never zero: a blank form is not a remission."""
@@ -43,34 +42,6 @@ class DefinitionError(PlainError):
 
     def __reduce__(self) -> tuple[type[DefinitionError], tuple[str, ...]]:
         return type(self), self.findings
-
-
-class FrozenMap(Mapping[str, Value_co]):
-    """A mapping that cannot be changed, keeps its order, can be hashed, and survives pickling.
-
-    >>> FrozenMap({"a": 1})["a"]
-    1
-    """
-
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Mapping[str, Value_co] | Iterable[tuple[str, Value_co]] = ()) -> None:
-        self._items: dict[str, Value_co] = dict(items)
-
-    def __getitem__(self, key: str) -> Value_co:
-        return self._items[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __hash__(self) -> int:
-        return hash(tuple(self._items.items()))
-
-    def __repr__(self) -> str:
-        return f"FrozenMap({self._items!r})"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from ketaoutcomes.definitions.model import (
     Cluster,
     Criterion,
     Diagnosis,
-    FrozenMap,
     Instrument,
     Level,
     Loinc,
@@ -23,6 +22,7 @@ from ketaoutcomes.definitions.model import (
     suggestion,
 )
 from ketaoutcomes.definitions.section import Section, is_name
+from ketaoutcomes.frozen import FrozenMap
 
 
 def read_instrument(file: Section) -> Instrument | None:

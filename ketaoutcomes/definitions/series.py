@@ -12,8 +12,8 @@ from fractions import Fraction
 from importlib import resources
 from typing import Any
 
-from ketaoutcomes.definitions.model import FrozenMap
 from ketaoutcomes.definitions.section import Section, is_name
+from ketaoutcomes.frozen import FrozenMap
 
 AXES = ("session", "week", "end")
 KINDS = ("current", "ever")

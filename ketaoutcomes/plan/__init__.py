@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ketaoutcomes.plan.columns import COLUMN_NAMES, Columns, Field, TableMap
-from ketaoutcomes.plan.keys import Lookup, PlanError
+from ketaoutcomes.plan.keys import PlanError
 from ketaoutcomes.plan.model import ROUTES, Plan
 from ketaoutcomes.plan.reader import parse_plan, read_plan
 from ketaoutcomes.plan.sections import (
@@ -35,7 +35,6 @@ __all__ = [
     "EntryRule",
     "Field",
     "GoodTime",
-    "Lookup",
     "Plan",
     "PlanError",
     "Points",

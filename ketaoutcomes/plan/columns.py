@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from ketaoutcomes.frozen import FrozenMap
 from ketaoutcomes.plan.keys import (
-    Lookup,
     Place,
     Reader,
     Section,
@@ -104,7 +104,7 @@ def _constant(value: Any, place: Place) -> str | None:
     return place.refuse(f"must be text or a number; got {kind(value)}") if found is None else found
 
 
-def _map(value: Any, place: Place) -> Lookup[str] | None:
+def _map(value: Any, place: Place) -> FrozenMap[str] | None:
     if not isinstance(value, Mapping):
         return place.refuse(f"must be a table, theirs = ours; got {kind(value)}")
     inside = place.within()
@@ -117,16 +117,16 @@ def _map(value: Any, place: Place) -> Lookup[str] | None:
             )
         else:
             out[str(theirs)] = found
-    return Lookup(out)
+    return FrozenMap(out)
 
 
 def _fields_reader() -> Reader:
-    def read(value: Any, place: Place) -> Lookup[Field | None] | None:
+    def read(value: Any, place: Place) -> FrozenMap[Field | None] | None:
         if not isinstance(value, Mapping):
             return place.refuse(f"must be a table, ours = theirs; got {kind(value)}")
         # In TOML the fields stand in [columns] itself, so a mistake is told and found there.
         above = Place(place.path[:-1], place.faults)
-        return Lookup(
+        return FrozenMap(
             {str(name): _field(str(name), item, above.at(str(name))) for name, item in value.items()}
         )
 
@@ -136,11 +136,13 @@ def _fields_reader() -> Reader:
 def _keep_reader() -> Reader:
     wanted = 'a table { header = ["text", ...] }'
 
-    def read(value: Any, place: Place) -> Lookup[tuple[str, ...]] | None:
+    def read(value: Any, place: Place) -> FrozenMap[tuple[str, ...]] | None:
         if not isinstance(value, Mapping):
             return place.refuse(f"must be {wanted}; got {kind(value)}")
         inside = place.within()
-        return Lookup({str(name): cells().read(item, inside.at(str(name))) for name, item in value.items()})
+        return FrozenMap(
+            {str(name): cells().read(item, inside.at(str(name))) for name, item in value.items()}
+        )
 
     return Reader(wanted, read)
 
@@ -237,9 +239,9 @@ class Columns(
 ):
     """Whose headers and values are whose."""
 
-    fields: Mapping[str, Field] = key(Lookup(), _fields_reader(), "ours = theirs, at the top of the table")
+    fields: Mapping[str, Field] = key(FrozenMap(), _fields_reader(), "ours = theirs, at the top of the table")
     keep: Mapping[str, tuple[str, ...]] = key(
-        Lookup(),
+        FrozenMap(),
         _keep_reader(),
         "only rows with these values are read; others are counted",
         '{ Status = ["Completed"] }',
@@ -289,7 +291,7 @@ class Columns(
             for name in NAMES:
                 tables: tuple[TableMap, ...] = getattr(self, name)
                 inherited = tuple(
-                    TableMap(Lookup({"patient": patient, **table.fields}), table.keep, table.file)
+                    TableMap(FrozenMap({"patient": patient, **table.fields}), table.keep, table.file)
                     for table in tables
                 )
                 object.__setattr__(self, name, inherited)

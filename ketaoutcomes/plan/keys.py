@@ -10,45 +10,18 @@ import dataclasses
 import datetime
 import difflib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
+from ketaoutcomes.frozen import FrozenMap
 from ketaoutcomes.shown import PlainError
 
-Value_co = TypeVar("Value_co", covariant=True)
+Value = TypeVar("Value")
 Step = str | int
 Path = tuple[Step, ...]
-
-
-class Lookup(Mapping[str, Value_co]):
-    """A mapping that cannot be changed, so that a plan can be hashed, kept and compared.
-
-    >>> Lookup({"iv": "iv6"})["iv"], Lookup(a=1) == {"a": 1}
-    ('iv6', True)
-    """
-
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Mapping[str, Value_co] | None = None, **more: Value_co) -> None:
-        self._items: dict[str, Value_co] = {**(items or {}), **more}
-
-    def __getitem__(self, key: str) -> Value_co:
-        return self._items[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __hash__(self) -> int:
-        return hash(frozenset(self._items.items()))
-
-    def __repr__(self) -> str:
-        return repr(self._items)
 
 
 class Fault(NamedTuple):
@@ -102,7 +75,7 @@ class Place:
         """The same place, below which no key is shown: it may be a value taken from patients' records."""
         return Place(self.path, self.faults, self.shown)
 
-    def refuse(self, message: str) -> Value_co | None:
+    def refuse(self, message: str) -> Value | None:
         """Note a mistake here; None stands in for the value that could not be read."""
         self.faults.append(Fault(self.path, self.shown, message))
         return None
@@ -411,9 +384,9 @@ def cells(*, empty: bool = False) -> Reader:
 def folded_table(values: Reader, wanted: str) -> Reader:
     """A table from words to values that `values` reads."""
 
-    def read(value: Any, place: Place) -> Lookup[Any] | None:
+    def read(value: Any, place: Place) -> FrozenMap[Any] | None:
         if not isinstance(value, Mapping):
             return place.refuse(f"must be {wanted}; got {kind(value)}")
-        return Lookup({str(name): values.read(item, place.at(str(name))) for name, item in value.items()})
+        return FrozenMap({str(name): values.read(item, place.at(str(name))) for name, item in value.items()})
 
     return Reader(wanted, read)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from ketaoutcomes.frozen import FrozenMap
 from ketaoutcomes.plan.columns import Columns
-from ketaoutcomes.plan.keys import Fault, Lookup, Place, PlanError, Section, echo, kind, nearest, texts
+from ketaoutcomes.plan.keys import Fault, Place, PlanError, Section, echo, kind, nearest, texts
 from ketaoutcomes.plan.sections import (
     Assessments,
     Baseline,
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 ROUTES = ("iv", "im", "sc", "intranasal", "sublingual", "oral")
 SLIP = 0.8  # how alike a word and a route must be to be one misspelt: transdermal is not intranasal
-BY_ROUTE = Lookup(iv="iv6", im="im", intranasal="esketamine", sublingual="home", oral="home")
+BY_ROUTE = FrozenMap(
+    {"iv": "iv6", "im": "im", "intranasal": "esketamine", "sublingual": "home", "oral": "home"}
+)
 
 SECTIONS: dict[str, type[Section]] = {
     cls.section: cls
@@ -318,7 +321,7 @@ class Plan:
             Place(("points", "end_days"), faults).refuse(message)
 
 
-def _read_protocol(value: Any, place: Place) -> Lookup[str] | None:
+def _read_protocol(value: Any, place: Place) -> FrozenMap[str] | None:
     """The protocol of each route, the routes not named keeping their default."""
     if not isinstance(value, Mapping):
         return place.refuse(f'must be a table, route = "protocol"; got {kind(value)}')
@@ -343,7 +346,7 @@ def _read_protocol(value: Any, place: Place) -> Lookup[str] | None:
         return None
     chosen = value if "all" in value else {**BY_ROUTE, **value}
     # One order whatever order was written: it settles which route a day with two of them counts for.
-    return Lookup({route: chosen[route] for route in sorted(chosen, key=lambda r: (_rank(r), r))})
+    return FrozenMap({route: chosen[route] for route in sorted(chosen, key=lambda r: (_rank(r), r))})
 
 
 def _rank(route: str) -> int:

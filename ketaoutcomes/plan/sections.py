@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ketaoutcomes.frozen import FrozenMap
 from ketaoutcomes.plan.keys import (
-    Lookup,
     Place,
     Reader,
     Section,
@@ -194,7 +194,7 @@ class Baseline(Section, section="baseline", about="the score before the first do
     take: str = key("last", choice("last"), "which score of the window")
     within_days: int = key(14, whole(0, 365), "days before the first dose, that day included (house)")
     gate: Mapping[str, int] = key(
-        Lookup(),
+        FrozenMap(),
         folded_table(whole(0, 1000), "a table from instruments to whole numbers of points"),
         "mildest baseline judged, where it is not the gate cited in the instrument's definition; 0 = any",
     )

@@ -14,8 +14,9 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
-from ketaoutcomes.definitions.model import DefinitionError, FrozenMap, suggestion
+from ketaoutcomes.definitions.model import DefinitionError, suggestion
 from ketaoutcomes.definitions.section import Section, is_name, parse
+from ketaoutcomes.frozen import FrozenMap
 
 RULES = ("lost", "at_or_worse")
 
