@@ -215,7 +215,8 @@ def test_every_count_and_move_agrees(seed: int, own: Path) -> None:
     points = points.assign(
         state=points["state"].mask((points["kind"] == "judged") & (points["state"] != "judged"), "not_judged")
     )
-    points = points[points["axis"] != "due"]  # harm is counted by day of score alone: tests/test_standing.py
+    # Harm is counted by day of score alone: tests/test_standing.py. What lasts: tests/test_lasting.py.
+    points = points[(points["axis"] != "due") & ~points["kind"].isin(["after_response", "boosters"])]
     assert not differences(counted(points, ["kind", "axis", "point", "state"]), expected_points(s, courses))
     values = counted(tally.values, ["variable", "point", "value"])
     assert not differences(values, expected_values(courses))

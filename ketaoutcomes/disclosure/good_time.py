@@ -81,6 +81,11 @@ class Layer:
         some = [any(wanted(key) for key in parts) for parts in self.parts]
         return float(self.n[np.array(some, dtype=bool)].sum())
 
+    def within(self, wanted: Callable[[Key], bool]) -> float:
+        """How many are in cells of which every part is wanted."""
+        every = [all(wanted(key) for key in parts) for parts in self.parts]
+        return float(self.n[np.array(every, dtype=bool)].sum())
+
 
 def protect_good_time(
     tallies: Sequence[Tally],
@@ -292,8 +297,8 @@ def _outside(layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere, told: 
     elif layer.kind == LAST_KNOWN:
         yield from _unscored(layer, chosen, told)
     elif layer.kind == BOOSTERS:
-        yield elsewhere.no_visits - layer.held(lambda key: key[2] == NO_VISITS)
-        yield elsewhere.visits - layer.held(lambda key: key[2] in NUMBERS)
+        yield elsewhere.no_visits - layer.within(lambda key: key[2] == NO_VISITS)
+        yield elsewhere.visits - layer.within(lambda key: key[2] in NUMBERS)
     elif layer.kind == "worse":
         scored = layer.held(lambda key: key[2] in ("worse", "not_worse"))
         yield scored - elsewhere.scored

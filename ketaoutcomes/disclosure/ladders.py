@@ -30,6 +30,7 @@ from ketaoutcomes.counts.lasting_counts import (
     BOOSTERS,
     KEPT,
     LOST,
+    NO_VISITS,
     NUMBERS,
     UNRESPONDED,
 )
@@ -111,6 +112,7 @@ def _both(situation: Level, group: Level, younger: Level) -> Level:
 _SAME, _ALL_GROUPS, _ALL_SITUATIONS = _joined(), _joined(GROUPS), _joined(SITUATIONS)
 _NONE_OR_RESPONDED = _joined((UNJUDGED, *WAITING))
 _EVER = _joined((BEFORE, AFTER))
+_NO_DOSE = (NUMBERS[0], NO_VISITS)
 LEVELS: Mapping[str, Sequence[Level]] = MappingProxyType({
     TOGETHER: (
         _both(_SAME, _SAME, _SAME),
@@ -144,7 +146,14 @@ LEVELS: Mapping[str, Sequence[Level]] = MappingProxyType({
         _joined(LOST[:2], AWAY[:2], (LOST[2], AWAY[2], KEPT)),
         _joined((*AWAY, KEPT), LOST),
     ),
-    BOOSTERS: (_SAME, _joined(NUMBERS[2:]), _joined(NUMBERS[1:])),
+    BOOSTERS: (
+        _SAME,
+        _joined(NUMBERS[2:]),
+        _joined(NUMBERS[1:]),
+        _joined(_NO_DOSE),
+        _joined(_NO_DOSE, NUMBERS[2:]),
+        _joined(_NO_DOSE, NUMBERS[1:]),
+    ),
 })  # fmt: skip
 
 FINE: Mapping[str, Mapping[str, Sequence[str]]] = MappingProxyType({

@@ -62,7 +62,7 @@ def shown_elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
     flow = {"eligible": np.nan, "due": np.nan}
     found: dict[str, list[Array]] = {"due": [], "assessed": [], "met": []}
     met_by: list[tuple[int, Array]] = []
-    visits: list[Array] = [_NONE, _NONE]
+    by_protocol = [tally for tally in others if list(tally.header.by) == ["protocol"]]
     for tally in others:
         by = [str(column) for column in tally.header.by]
         if not by:
@@ -70,8 +70,6 @@ def shown_elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
             for reason in flow:
                 n = own.loc[own["reason"] == reason, "n"]
                 flow[reason] = float(n.iloc[0]) if len(n) else flow[reason]
-        if by == ["protocol"]:
-            visits = _by_visits(tally, instrument)
         for axis in tally.header.axes if judges(tally) else ():
             table = rates(tally, at=axis, kind=tally.header.kinds, analysis=("nri",))
             table = table[table["instrument"] == instrument]
@@ -84,24 +82,28 @@ def shown_elsewhere(others: Sequence[Tally], instrument: str) -> Elsewhere:
             elif axis == "week" and not by:
                 met_by += _by_week(table, tally)
     due, scored, met = (np.unique(np.concatenate([*parts, np.array([])])) for parts in found.values())
-    asked, some = shown_answers(others, instrument)
-    return Elsewhere(flow["eligible"], flow["due"], due, scored, met, tuple(met_by), asked, some, *visits)
+    answers = shown_answers(others, instrument)
+    visits = _by_visits(by_protocol, instrument)
+    return Elsewhere(flow["eligible"], flow["due"], due, scored, met, tuple(met_by), *answers, *visits)
 
 
-def _by_visits(tally: Tally, instrument: str) -> list[Array]:
+def _by_visits(tallies: Sequence[Tally], instrument: str) -> tuple[Array, Array]:
     """Sums over some protocols with planned visits, and over some without, of those eligible or due."""
-    flow = tally.flow[(tally.flow["instrument"] == instrument) & (tally.flow["unit"] == "course")]
-    flow = flow[flow["reason"].isin(["eligible", "due"]) & flow["n"].notna()]
-    own = tally.points[(tally.points["instrument"] == instrument) & (tally.points["axis"] == "end")]
-    keys = ["protocol", "criterion", "kind", "point"]
-    due = own[own["state"] != "not_scheduled"].groupby(keys, as_index=False)["n"].sum(min_count=1)
-    told = pd.concat([flow[["protocol", "n"]], due[["protocol", "n"]]]).dropna()
-    planned = tally.header.settings["definitions"]["protocols"]
+    told: list[pd.DataFrame] = []
+    planned: dict[str, Any] = {}
+    for tally in tallies:
+        planned |= tally.header.settings["definitions"]["protocols"]
+        flow = tally.flow[(tally.flow["instrument"] == instrument) & (tally.flow["unit"] == "course")]
+        told.append(flow[flow["reason"].isin(["eligible", "due"])][["protocol", "n"]])
+        own = tally.points[(tally.points["instrument"] == instrument) & (tally.points["axis"] == "end")]
+        keys = ["protocol", "criterion", "kind", "point"]
+        due = own[own["state"] != "not_scheduled"].groupby(keys)[["n"]].sum(min_count=1).reset_index()
+        told.append(due[["protocol", "n"]])
     sums = [np.zeros(1), np.zeros(1)]
-    for protocol, n in told.groupby("protocol")["n"]:
+    for protocol, n in pd.concat(told).dropna().groupby("protocol")["n"] if told else ():
         none = int(not (planned.get(str(protocol), {}).get("visits") or 0))
         sums[none] = np.unique(sums[none][:, None] + np.append(0, n.unique()))
-    return sums
+    return sums[0], sums[1]
 
 
 def _by_week(table: pd.DataFrame, tally: Tally) -> list[tuple[int, Array]]:

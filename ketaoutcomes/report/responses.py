@@ -36,11 +36,15 @@ STARTED, BY_SESSION, KEPT, BOOSTERS = (
 """Names of the finished tables."""
 
 EVERY = 7  # days between the points of the curve
-NUMBERS = {"none": "none", "one": "one", "two": "two", "three_or_more": "three or more"}
+NUMBERS = {
+    "none": "none", "one": "one", "two": "two", "three_or_more": "three or more",
+    "no_visits": "no visits planned",
+}  # fmt: skip
+NONE_OR_NO_VISITS = "none+no_visits"
 _STARTED = "Of everyone who started, whatever their dose: who has met the criterion, by the day of the score."
 _BY_SESSION = "Of the patients due: who has ever met the criterion by the score after each session."
 _KEPT = "Mature courses that responded early: who lost it again, at one score, by named days."
-_BOOSTERS = "Doses after the planned series, of mature courses whose protocol plans visits."
+_BOOSTERS = "Doses after the planned series, of mature courses whose protocol plans visits, or of all."
 
 
 def response_tables(tallies: Mapping[str, Tally]) -> list[Described]:
@@ -288,8 +292,9 @@ def _kept_table(table: pd.DataFrame, words: Words) -> Plain:
 
 def _boosters_said(table: pd.DataFrame) -> str:
     of, by_day = float(table["of"].iloc[0]), int(table["by_day"].iloc[0])
-    none = table[table["boosters"] == "none"]
-    began = f"{count(of) if is_number(of) else f'A {HIDDEN} number of'} mature courses with planned visits"
+    none = table[table["boosters"].str.split("+").str[0] == "none"]
+    planned = "" if (none["boosters"] == NONE_OR_NO_VISITS).any() else " with planned visits"
+    began = f"{count(of) if is_number(of) else f'A {HIDDEN} number of'} mature courses{planned}"
     if not is_number(of) or none.empty or not is_number(float(none["n"].iloc[0])):
         return f"How many of {began[0].lower() + began[1:]} had boosters is {HIDDEN}."
     row = _rows(none)[0]

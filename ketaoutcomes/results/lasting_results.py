@@ -16,7 +16,15 @@ import pandas as pd
 
 from ketaoutcomes.counts.good_time_cells import cells, counted
 from ketaoutcomes.counts.good_time_counts import PERIODS
-from ketaoutcomes.counts.lasting_counts import AFTER_RESPONSE, AWAY, BOOSTERS, KEPT, LOST, NUMBERS
+from ketaoutcomes.counts.lasting_counts import (
+    AFTER_RESPONSE,
+    AWAY,
+    BOOSTER_STATES,
+    BOOSTERS,
+    KEPT,
+    LOST,
+    NUMBERS,
+)
 from ketaoutcomes.estimates import curves, rate_with_limits
 from ketaoutcomes.results.response_curves import HIDDEN, LEAST_AT_RISK, NOT_FOLLOWED, TOO_FEW
 
@@ -86,7 +94,9 @@ def boosters(tally: Tally, *, level: float | None = None) -> pd.DataFrame:
 
     One row per group and number. Columns: the grouping, instrument, criterion, by_day (the day since the
     first dose up to which doses are counted), boosters (none, one, two, three_or_more; as many joined as must
-    be told together), n, of (courses whose protocol plans visits), share, low, high, reason (hidden).
+    be told together), n, of (courses whose protocol plans visits), share, low, high, reason (hidden). Where
+    those without visits must be told with those without boosters, a row is `none+no_visits` and `of` is all
+    mature courses.
 
     Arguments as `kept`.
 
@@ -98,9 +108,9 @@ def boosters(tally: Tally, *, level: float | None = None) -> pd.DataFrame:
     by_day = int(tally.header.settings["good_time"]["mature_days"])
     parts = []
     for group, table in _groups(tally, BOOSTERS):
-        of = counted(table, BOOSTERS, PERIODS[0], set(NUMBERS))
         told = [set(name.split("+")) for name in table.loc[table["kind"] == BOOSTERS, "state"]]
         names = _together(told)
+        of = counted(table, BOOSTERS, PERIODS[0], {state for each in names for state in each})
         n = np.array([counted(table, BOOSTERS, PERIODS[0], set(each)) for each in names])
         share, low, high = rate_with_limits(n, np.full(len(n), of), *tally.header.limits(level=level))
         reason = np.where(np.isnan(n), HIDDEN, "").astype(object)
@@ -120,7 +130,7 @@ def _together(told: list[set[str]]) -> list[tuple[str, ...]]:
     found: dict[tuple[str, ...], None] = {}
     for name in NUMBERS:
         own = next((each for each in told if name in each), {name})
-        found[tuple(one for one in NUMBERS if one in own)] = None
+        found[tuple(one for one in BOOSTER_STATES if one in own)] = None
     return list(found)
 
 
