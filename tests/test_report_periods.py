@@ -128,7 +128,7 @@ def test_the_headline_is_the_last_closed_period_that_can_be_shown() -> None:
 
     assert during(YEAR) == ["in October 2026"]
     assert during(YEAR, "2026-10-30") == ["in September 2026"]
-    assert during(YEAR | {"2026-10": (50, NAN)}) == ["in July to September 2026"]
+    assert during(YEAR | {"2026-10": (50, NAN)}) == ["from July to September 2026"]
     assert during(dict.fromkeys(YEAR, (50, NAN))) == []
 
 

@@ -95,4 +95,4 @@ def test_a_report_in_the_middle_of_a_month_counts_to_the_end_of_the_last() -> No
     assert by["evidence"].isin(["none", "higher", "lower"]).all()
     assert len(by) == 4  # an answer for each criterion of both instruments
     during = {title: one.during for title, one in latest(found["rates_period"], WORDS).items()}
-    assert during == {"PHQ-9": "in July to September 2026", "PCL-5": "in July to September 2026"}
+    assert during == {"PHQ-9": "from July to September 2026", "PCL-5": "from July to September 2026"}

@@ -165,7 +165,9 @@ def _check(tallies: Sequence[Tally], profile: str) -> None:
             "strata for imputation are nearly rows and cannot be protected; count without them, and publish "
             "rates by nri and observed, which bound what is missing"
         )
-    if any(tally.points["instrument"].str.contains("+", regex=False).any() for tally in tallies):
+    # A quality measure of two instruments is judged with the others of its kind.
+    plain = [tally for tally in tallies if not tally.header.measure]
+    if any(tally.points["instrument"].str.contains("+", regex=False).any() for tally in plain):
         raise DisclosureError(
             "joint response of two criteria cannot be protected yet; publish the rate of each criterion"
         )
