@@ -182,10 +182,10 @@ def protection(
 
     Each part of a table is told as it stands now only where every count in it, and every difference that it
     completes with another published number of this report or of one before, changed by 0 or by more than the
-    threshold; otherwise it is repeated as it stood. What was hidden once stays hidden. Good time, daily moves
-    and quality measures are repeated as the first report of the series had them, since people pass from one
-    of their cells to another. Rows of months appear when they close. How many input rows were set aside is
-    hidden: many may be one person's.
+    threshold; otherwise it is repeated as it stood. What was hidden once stays hidden. Good time, daily
+    moves, quality measures and tables by session are repeated as the first report of the series had them,
+    since people pass from one of their cells to another. Rows of months appear when they close. How many
+    input rows were set aside is hidden: many may be one person's.
 
     Args:
         tallies: every Tally of this report, as counted; the same list in every report of the series.

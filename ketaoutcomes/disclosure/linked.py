@@ -248,6 +248,8 @@ class _Change:
         books = Books(self.books, self.limit, self.rough)
         told: set[Unit] = set()
         for unit in self._ordered(order):
+            if unit in self.last and _by_session(unit):
+                continue  # who is due, reached and scored at each session: too many tables of too few
             rows = unit_rows(self.books, self.fresh[unit], self.last.get(unit, []))
             if rows is not None and books.tell(rows):
                 told.add(unit)
@@ -290,6 +292,11 @@ class _Change:
             day = self.since.get(unit, self.last_day) if step == REPEATED else self.as_of
             rows.append((", ".join(unit.by), *unit[1:], step, day, REASONS[step]))
         return pd.DataFrame(rows, columns=list(STEPS), dtype=object)
+
+
+def _by_session(unit: Unit) -> bool:
+    """Whether a unit tells of sessions: such are repeated as they first stood."""
+    return "session" in (unit.axis, unit.point)
 
 
 def _alone(tallies: Sequence[Tally], found: Sequence[Margin], profile: str) -> list[Tally]:
