@@ -12,11 +12,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import attacker
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, vstack
 
 from ketaoutcomes.counts.tallies import INTEGER_KEYS, KEYS, Header, Tally, typed
+from ketaoutcomes.disclosure import LARGEST_SMALL, protect
 from ketaoutcomes.disclosure.facts import MEASURED
 from ketaoutcomes.plan import Criteria, Plan
 
@@ -398,3 +400,23 @@ def questions(
     size = sets @ persons
     small.append(sets[(size > 0) & (size <= largest_small)])
     return np.unique(np.vstack(small), axis=0)
+
+
+ROUNDING = 2.0  # a count rounded to the nearest 5 is at most two persons off
+
+
+def attack(
+    scenario: Scenario, seeds: range, most: int, profile: str = "cms11"
+) -> list[tuple[int, float, float]]:
+    """Every question about few people whose answer is known more closely than the rule allows."""
+    small, within = LARGEST_SMALL[profile], ROUNDING if profile == "opensafely" else 0.0
+    found = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        persons = cohort(scenario, rng)
+        equations, numbers = scenario.equations(protect(scenario.tallies(persons), profile))
+        assert np.abs(equations @ persons - numbers).max(initial=0) <= within + 1e-6  # what is shown is true
+        sets = questions(scenario.asked, persons, small, rng, most)
+        known = attacker.learned(equations, numbers, persons, sets, small, within)
+        found += [(seed, one.low, one.high) for one in known]
+    return found

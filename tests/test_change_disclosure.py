@@ -7,8 +7,6 @@ from itertools import product
 
 import attacked_change
 import attacked_tables as attacked
-import attacker
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -152,28 +150,12 @@ def test_the_order_of_rows_changes_nothing(sample: tuple[Tally, Tally]) -> None:
     assert protect([dataclasses.replace(raw, **mixed)]) == [shown]
 
 
-def attack(name: str, seeds: range, most: int, profile: str) -> list[tuple[int, float, float]]:
-    """Every question about few people whose answer is known more closely than the rule allows."""
-    scenario, small = SCENARIOS[name](), LARGEST_SMALL[profile]
-    within = 2.0 if profile == "opensafely" else 0.0
-    found = []
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        persons = attacked.cohort(scenario, rng)
-        equations, numbers = scenario.equations(protect(scenario.tallies(persons), profile))
-        assert np.abs(equations @ persons - numbers).max(initial=0) <= within + 1e-6  # what is shown is true
-        sets = attacked.questions(scenario.asked, persons, small, rng, most)
-        known = attacker.learned(equations, numbers, persons, sets, small, within)
-        found += [(seed, one.low, one.high) for one in known]
-    return found
-
-
 @pytest.mark.parametrize(("name", "profile"), list(product(SCENARIOS, LARGEST_SMALL)))
 def test_an_attacker_with_linear_programming_learns_no_small_number(name: str, profile: str) -> None:
-    assert attack(name, range(2), 4, profile) == []
+    assert attacked.attack(SCENARIOS[name](), range(2), 4, profile) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "profile"), list(product(SCENARIOS, LARGEST_SMALL)))
 def test_an_attacker_learns_nothing_from_many_tables(name: str, profile: str) -> None:
-    assert attack(name, range(1000, 1150), 6, profile) == []
+    assert attacked.attack(SCENARIOS[name](), range(1000, 1150), 6, profile) == []

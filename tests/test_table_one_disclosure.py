@@ -190,24 +190,9 @@ def test_nobody_gives_an_empty_table_and_order_changes_nothing() -> None:
     assert (table1(shown, of.plan).table["n"] == 0).all()
 
 
-def attack(name: str, seeds: range, most: int, profile: str = "cms11") -> list[tuple[int, float, float]]:
-    """Every question about few people whose answer is known more closely than the rule allows."""
-    scenario, small = SCENARIOS[name](), LARGEST_SMALL[profile]
-    within = 2.0 if profile == "opensafely" else 0.0
-    found = []
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        persons = attacked.cohort(scenario, rng)
-        equations, numbers = scenario.equations(protect(scenario.tallies(persons), profile))
-        sets = attacked.questions(scenario.asked, persons, small, rng, most)
-        known = attacker.learned(equations, numbers, persons, sets, small, within)
-        found += [(seed, one.low, one.high) for one in known]
-    return found
-
-
 @pytest.mark.parametrize(("name", "profile"), list(product(SCENARIOS, LARGEST_SMALL)))
 def test_an_attacker_with_linear_programming_learns_no_small_number(name: str, profile: str) -> None:
-    assert attack(name, range(2), 100, profile) == []
+    assert attacked.attack(SCENARIOS[name](), range(2), 100, profile) == []
 
 
 def test_the_attack_finds_what_is_not_protected() -> None:
@@ -227,4 +212,4 @@ def test_the_attack_finds_what_is_not_protected() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "profile"), list(product(SCENARIOS, LARGEST_SMALL)))
 def test_an_attacker_learns_nothing_from_many_tables(name: str, profile: str) -> None:
-    assert attack(name, range(1000, 1150), 6, profile) == []
+    assert attacked.attack(SCENARIOS[name](), range(1000, 1150), 6, profile) == []

@@ -66,7 +66,7 @@ from ketaoutcomes.disclosure.links import Logic, logic
 from ketaoutcomes.disclosure.measures import protect_measures
 from ketaoutcomes.disclosure.moves import Told, move_rows, tell_all
 from ketaoutcomes.disclosure.rest import beside
-from ketaoutcomes.disclosure.rewrite import PERMITS, ROUND_TO, STATISTICS, moments, rewrite, rounded
+from ketaoutcomes.disclosure.rewrite import PERMITS, STATISTICS, blur, moments, rewrite, rounded
 
 __all__ = [
     "LARGEST_SMALL",
@@ -140,7 +140,7 @@ def _with_measures(tallies: Sequence[Tally], profile: str) -> list[Tally]:
     plain = iter(protect(others, profile))
     counted = [*others, *(one for tally in others if is_table_one(tally) for one in eligible_only(tally))]
     shown = protect_measures(own, counted, profile, LARGEST_SMALL[profile])
-    done = iter([rounded(tally) for tally in shown] if profile == "opensafely" else shown)
+    done = (rounded(tally, profile) for tally in shown)
     return [next(done) if tally.header.measure else next(plain) for tally in tallies]
 
 
@@ -240,7 +240,7 @@ def _with_moves(
         if tally.header.by or tally.header.basis or tally.transitions.empty:
             continue
         days = int(tally.header.settings["points"]["curve_days"]) + 1
-        limit = LARGEST_SMALL[profile] + (ROUND_TO if profile == "opensafely" else 0)
+        limit = LARGEST_SMALL[profile] + blur(profile)
         own = tell_all(tally.transitions, days, lambda _: (), rest, done, limit)
         done += own[0]
         found[i] = replace(found[i], transitions=typed("transitions", move_rows(tally, own, profile), ()))
@@ -267,7 +267,7 @@ def _protected(tallies: Sequence[Tally], profile: str) -> list[Tally]:
         else:
             done = rewrite(stood[id(tally)], found, profile)
             done = categories(done, tally) if tally.header.change else done
-            result.append(rounded(done) if profile == "opensafely" else done)
+            result.append(rounded(done, profile))
     return result
 
 

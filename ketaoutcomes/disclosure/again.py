@@ -15,8 +15,8 @@ import numpy as np
 
 from ketaoutcomes.disclosure.choose import Web
 from ketaoutcomes.disclosure.facts import MONTH, SCHEDULED, Fact, Group, Margin
-from ketaoutcomes.disclosure.moves import small
 from ketaoutcomes.disclosure.parts import Known, Splits, left, over_groups
+from ketaoutcomes.disclosure.transport import small
 
 if TYPE_CHECKING:
     from ketaoutcomes.disclosure.printed import Number

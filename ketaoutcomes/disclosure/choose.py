@@ -20,6 +20,7 @@ from ketaoutcomes.disclosure.facts import SCHEDULED, Fact, Margin
 from ketaoutcomes.disclosure.links import Links, Logic, links
 from ketaoutcomes.disclosure.safety import is_safety
 from ketaoutcomes.disclosure.sums import Sums, all_sums
+from ketaoutcomes.disclosure.transport import small
 
 Array = Any
 
@@ -195,8 +196,7 @@ class _Placing:
         self.margin.shown[self.at] = ~hide
 
     def _small(self, count: Array) -> Array:
-        count = np.abs(count)
-        return (count > 0) & (count <= self.largest_small)
+        return small(count, self.largest_small)
 
     def _total_shown(self, i: Any, at: Any) -> Array:
         """By group, whether the coarser table shows the total this group is part of."""

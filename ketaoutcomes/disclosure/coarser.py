@@ -18,6 +18,7 @@ from ketaoutcomes.counts.tallies import summed, typed
 from ketaoutcomes.disclosure.choose import choose
 from ketaoutcomes.disclosure.facts import MONTH, OUTSIDE, DisclosureError, margins
 from ketaoutcomes.disclosure.links import logic
+from ketaoutcomes.disclosure.transport import small
 
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Tally
@@ -317,7 +318,7 @@ def _first_rates(tally: Tally) -> pd.DataFrame:
 
 def _tellable(due: Array, met: Array, largest_small: int) -> Array:
     """Where who is due, who had met and who had not are nobody or more than the threshold."""
-    return ~np.any([(n > 0) & (n <= largest_small) for n in (due, met, due - met)], axis=0)
+    return ~small([due, met, due - met], largest_small).any(axis=0)
 
 
 def _small_sites(tallies: Sequence[Tally], largest_small: int, previous: Sequence[Tally]) -> set[str]:

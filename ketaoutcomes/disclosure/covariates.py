@@ -22,7 +22,6 @@ Quartiles count people below a score, so they are left out where severity bands 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +32,7 @@ import pandas as pd
 from ketaoutcomes.counts.tallies import KEYS, typed
 from ketaoutcomes.disclosure.facts import DisclosureError, Fact, Margin, group_codes
 from ketaoutcomes.disclosure.rewrite import rounded
+from ketaoutcomes.disclosure.transport import slack, small
 from ketaoutcomes.per_patient.derived import BAND, ENTRY
 from ketaoutcomes.per_patient.patients import BLANK_LABEL, DOSE_UNIT, NO_COURSE
 
@@ -159,8 +159,7 @@ def protect_table_one(
         "values": _values(tally, margin, chosen),
     }
     done: dict[str, Any] = {name: typed(name, table, by) for name, table in tables.items()}
-    found = replace(tally, **done, protected=profile)
-    return rounded(found) if profile == "opensafely" else found
+    return rounded(replace(tally, **done, protected=profile), profile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +175,7 @@ class People:
         """The hidden groups, and the smallest others, until those hidden are safe taken together."""
         hidden, size = hidden.copy(), cells.sum(axis=0)
         while self.grouped and hidden.any() and not hidden.all():
-            if hidden.sum() > 1 and not _small(cells[:, hidden].sum(axis=1), self.limit).any():
+            if hidden.sum() > 1 and not small(cells[:, hidden].sum(axis=1), self.limit).any():
                 break
             shown = np.flatnonzero(~hidden)
             hidden[shown[np.argmin(size[shown])]] = True
@@ -238,11 +237,6 @@ def _tied(v: Variable, first: str, others: Sequence[Tally]) -> bool:
     return v.name in taken or of_course or v.instrument not in ("", first)
 
 
-def _small(count: Array, limit: int) -> Array:
-    count = np.abs(count)
-    return (count > 0) & (count <= limit)
-
-
 def _joins(v: Variable) -> Iterator[tuple[str, ...]]:
     """Names for the levels, finest first: the rarest joined, with those not on record or without."""
     yield v.levels
@@ -260,8 +254,8 @@ def _cut(v: Variable, people: People) -> Cut:
     best, most = _nothing(v), 0
     for names in _joins(v):
         told, cells = Cut(names, people.unknown, True).cells(v.n)
-        hidden = people.with_company(cells, people.unknown | _small(cells, people.limit).any(axis=0))
-        whole = people.everyone and not _small(cells.sum(axis=1), people.limit).any()
+        hidden = people.with_company(cells, people.unknown | small(cells, people.limit).any(axis=0))
+        whole = people.everyone and not small(cells.sum(axis=1), people.limit).any()
         worth = len(told) * (int((~hidden).sum()) + (whole and people.grouped))
         if worth > most:
             best, most = Cut(names, hidden, whole), worth
@@ -298,8 +292,7 @@ Told = tuple[Variable, Cut, list[set[int]]]
 def _safe(one: Told, other: Told, limit: int) -> bool:
     """Whether nothing two tied partitions tell is small: of each group, of the hidden ones, of everyone.
 
-    By the duality of transport, all exact counts they give are those in the cells that some cells of the
-    other may lie in, beyond those. Where one is told in more groups than the other, what it tells of each
+    Where one is told in more groups than the other, what it tells of each
     of them adds cells that are safe by themselves, so the groups together are looked at.
     """
     sides = []
@@ -315,10 +308,8 @@ def _safe(one: Told, other: Told, limit: int) -> bool:
     (few, n), (many, m) = sorted(sides, key=lambda side: len(side[0]))
     if len(few) > MOST_CELLS:
         return False
-    touch = np.array([[bool(a & b) for b in few] for a in many], dtype=np.int64)
-    sets = np.array(list(itertools.product((0, 1), repeat=len(few))), dtype=np.int64)
-    around = (sets @ touch.T > 0).astype(np.int64) @ m
-    return not _small(around - sets @ n, limit).any()
+    touch = np.array([[bool(a & b) for b in few] for a in many])
+    return not small(slack(touch, m, n), limit).any()
 
 
 def _form(fine: Array, coarse: Array) -> list[int] | None:

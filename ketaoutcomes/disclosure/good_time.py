@@ -11,10 +11,8 @@ same people (`ketaoutcomes.disclosure.moves`).
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +54,8 @@ from ketaoutcomes.disclosure.ladders import (
 from ketaoutcomes.disclosure.last_scores import Scored, scored_elsewhere
 from ketaoutcomes.disclosure.moves import Family, Partition, Row, Told, hidden_rows, move_rows, tell_all
 from ketaoutcomes.disclosure.rest import NOWHERE, Elsewhere, Rest, beside
-from ketaoutcomes.disclosure.rewrite import ROUND_TO, rounded
+from ketaoutcomes.disclosure.rewrite import blur, rounded
+from ketaoutcomes.disclosure.transport import slack, small
 from ketaoutcomes.per_patient.exposure import EXPOSURES
 
 if TYPE_CHECKING:
@@ -104,8 +103,7 @@ def protect_good_time(
     if any(not tally.points["criterion"].str.startswith("good_time:").all() for tally in tallies):
         raise DisclosureError("count good time in a Tally of its own, or it cannot be protected")
     # Beside rounded numbers a difference is only known as closely as they are.
-    slack = ROUND_TO if profile == "opensafely" else 0
-    limit = largest_small + slack
+    limit = largest_small + blur(profile)
     everyone = next((tally for tally in tallies if not tally.header.by), None)
     rest = beside(others)
     chosen = _of_everyone(everyone, others, counted, limit) if everyone is not None else []
@@ -124,8 +122,7 @@ def protect_good_time(
             move_rows(tally, told, profile) if tally is everyone else tally.transitions[:0]
         )
         done: dict[str, Any] = {name: typed(name, table, tally.header.by) for name, table in tables.items()}
-        found = replace(tally, **done, protected=profile)
-        result.append(rounded(found) if profile == "opensafely" else found)
+        result.append(rounded(replace(tally, **done, protected=profile), profile))
     return result, told[0]
 
 
@@ -241,43 +238,24 @@ def _safe(
     layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere, scored: Scored, limit: int, last: int
 ) -> bool:
     """Whether a layer's cells, and what they tell beside everything shown, are all 0 or over the limit."""
-    if _small(layer.n, limit).any():
+    if small(layer.n, limit).any():
         return False
     if layer.kind in DIVIDES and not _told_apart(chosen, DIVIDES[layer.kind]):
         return False
     finer = _finer([*chosen, layer])
     beside = [(layer, other) for other in (*chosen, *finer)]
     beside += [(one, other) for one in finer for other in chosen[1:]]
-    if any(_small(_between(one, other, last), limit).any() for one, other in beside):
+    if any(small(_between(one, other, last), limit).any() for one, other in beside):
         return False
-    return not any(_small(found, limit).any() for found in _outside(layer, chosen, elsewhere, scored))
-
-
-def _small(count: Array, limit: int) -> Array:
-    count = np.abs(np.asarray(count, dtype=np.float64))
-    return (count > 0) & (count <= limit)
+    return not any(small(found, limit).any() for found in _outside(layer, chosen, elsewhere, scored))
 
 
 def _between(a: Layer, b: Layer, last: int) -> Array:
-    """How many are in the cells of one layer that some cells of the other may lie in, beyond those.
-
-    These are all the exact counts that two partitions give: by the duality of transport, the largest number
-    of persons that may be in one cell of each is the smallest of such differences.
-    """
+    """What two layers tell of each other: the smaller one's sets of cells are looked at."""
     if len(a.n) < len(b.n):
         a, b = b, a
-    touch = np.array(
-        [[any(meets(x, y, last) for x in xs for y in ys) for ys in b.parts] for xs in a.parts], dtype=np.int64
-    )
-    sets = _subsets(len(b.n))
-    around = (sets @ touch.T > 0).astype(np.int64) @ a.n
-    result: Array = around - sets @ b.n
-    return result
-
-
-@lru_cache(maxsize=16)
-def _subsets(size: int) -> Array:
-    return np.array(list(itertools.product((0, 1), repeat=size)), dtype=np.int64)
+    touch = np.array([[any(meets(x, y, last) for x in xs for y in ys) for ys in b.parts] for xs in a.parts])
+    return slack(touch, a.n, b.n)
 
 
 def _outside(layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere, told: Scored) -> Iterator[Array]:

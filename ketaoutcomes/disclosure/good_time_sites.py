@@ -12,6 +12,7 @@ import pandas as pd
 from ketaoutcomes.counts.good_time_cells import APART, TOGETHER, cells
 from ketaoutcomes.disclosure.ladders import SITES
 from ketaoutcomes.disclosure.rewrite import STATISTICS, moments
+from ketaoutcomes.disclosure.transport import small
 
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Tally
@@ -30,10 +31,10 @@ def of_sites(tally: Tally, others: Sequence[Tally], limit: int) -> tuple[pd.Data
     mature = table[[name for name in table if not str(name).startswith(APART)]].sum(axis=1).to_numpy()
     instrument = str(tally.points["instrument"].iloc[0]) if len(tally.points) else ""
     due, eligible = _by_site(others, instrument, [str(site) for site in table.index])
-    hide = _small(count, limit).any(axis=1) | np.isnan(eligible) | np.isnan(due)
-    hide |= _small(due - mature, limit)
+    hide = small(count, limit).any(axis=1) | np.isnan(eligible) | np.isnan(due)
+    hide |= small(due - mature, limit)
     while hide.any() and not hide.all():
-        if not _small(count[hide].sum(axis=0), limit).any() and hide.sum() > 1:
+        if not small(count[hide].sum(axis=0), limit).any() and hide.sum() > 1:
             break
         shown = np.flatnonzero(~hide)
         hide[shown[np.argmin(count[shown].sum(axis=1))]] = True
@@ -80,8 +81,3 @@ def medians(tally: Tally, shown: bool, limit: int, sites: set[str] | None = None
         for name in STATISTICS
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True) if len(found) else tally.values.iloc[:0]
-
-
-def _small(count: Array, limit: int) -> Array:
-    count = np.abs(np.asarray(count, dtype=np.float64))
-    return (count > 0) & (count <= limit)

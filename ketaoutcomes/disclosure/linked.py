@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ketaoutcomes.disclosure.choose import ranked, web_of
 from ketaoutcomes.disclosure.facts import DisclosureError, Fact, Group, Margin
 from ketaoutcomes.disclosure.parts import splits
 from ketaoutcomes.disclosure.printed import Number, Unit, numbers, units
-from ketaoutcomes.disclosure.rewrite import ROUND_TO, rewrite, rounded
+from ketaoutcomes.disclosure.rewrite import blur, nearest, rewrite, rounded
 
 if TYPE_CHECKING:
     from ketaoutcomes.disclosure.links import Logic
@@ -225,21 +225,18 @@ class _Change:
         self, tallies: Sequence[Tally], found: Sequence[Margin], previous: Protection, profile: str,
         largest_small: int, rules: Logic,
     ) -> None:  # fmt: skip
-        self.rough = rough = profile == "opensafely"
-        self.limit = largest_small + (ROUND_TO if rough else 0)
+        self.rough = blur(profile) > 0
+        self.limit = largest_small + blur(profile)
         last_day = previous.tallies[0].header.as_of
         self.as_of, self.last_day = tallies[0].header.as_of, last_day
         self.reports = told_before(previous.history)
         self.since = _since(previous.steps)
         self.alone = _alone(tallies, found, profile)
         self.fresh, self.last = _by_unit(self.alone), _by_unit(previous.tallies)
-        number: Callable[[Array], Array] = (
-            (lambda n: np.floor(n / ROUND_TO + 0.5) * ROUND_TO) if rough else (lambda n: n)
-        )
         self.books: dict[tuple[str, ...], Book] = {}
         for margin in found:
             web = web_of(margin, rules)
-            now = number(margin.number.astype(np.float64))
+            now = nearest(margin.number.astype(np.float64), profile)
             self.books[margin.by] = book(margin, web, splits(margin, web), now, self.reports)
         self.found = found
 
@@ -302,7 +299,7 @@ def _by_session(unit: Unit) -> bool:
 def _alone(tallies: Sequence[Tally], found: Sequence[Margin], profile: str) -> list[Tally]:
     """This report's Tallies as its margins show them."""
     result = [without_rows(rewrite(tally, found, profile)) for tally in tallies]
-    return [rounded(tally) for tally in result] if profile == "opensafely" else result
+    return [rounded(tally, profile) for tally in result]
 
 
 def _all(tallies: Sequence[Tally]) -> list[Number]:

@@ -27,6 +27,7 @@ import pandas as pd
 
 from ketaoutcomes.counts.tallies import KEYS, typed
 from ketaoutcomes.disclosure.facts import DisclosureError
+from ketaoutcomes.disclosure.transport import small
 
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Tally
@@ -225,29 +226,25 @@ def _finest_first(rates: int) -> Iterator[list[Level]]:
     yield [EVERYBODY] * rates
 
 
-def _small(count: Array, limit: int) -> Array:
-    return (np.abs(count) > 0) & (np.abs(count) <= limit)
-
-
 def _fine(entry: Entry, n: Array, levels: Sequence[Level], limit: int) -> Array:
     """Per group: no cell is small, and no difference between rates of the same people is."""
     fine = np.ones(n.shape[1], dtype=bool)
     for r, level in enumerate(levels):
         for cell in entry.cells(level):
-            fine &= ~_small(entry.count(cell, n)[r], limit)
+            fine &= ~small(entry.count(cell, n)[r], limit)
     for a, b in combinations(range(len(levels)), 2):
         # A rate may leave out people another does not: like counts differ by them, or by who met only one.
         same = set(dict(entry.facts(levels[a], n))) & set(dict(entry.facts(levels[b], n)))
         for part in LIKE if "met" in same else LIKE[:1] if "n" in same else ():
             whole = entry.count(part, n)
-            fine &= ~_small(whole[a] - whole[b], limit)
+            fine &= ~small(whole[a] - whole[b], limit)
     told = [r for r, level in enumerate(levels) if ("met",) in entry.cells(level)]
     yes, scored = entry.count(["met"], n), entry.count(["met", "not_met"], n)
     for a, b, c in permutations(told, 3):
         if a < b:
             # Where the third holds who met both others, whoever met neither can be told.
             either = yes[a] + yes[b] - yes[c]
-            fine &= ~_small(scored[c] - either, limit) & ~_small(scored[a] - either, limit)
+            fine &= ~small(scored[c] - either, limit) & ~small(scored[a] - either, limit)
     return fine
 
 

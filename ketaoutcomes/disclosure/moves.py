@@ -16,8 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -25,7 +23,8 @@ import pandas as pd
 
 from ketaoutcomes.counts.good_time_cells import JOIN
 from ketaoutcomes.counts.tallies import KEYS as TABLE_KEYS
-from ketaoutcomes.disclosure.rewrite import ROUND_TO
+from ketaoutcomes.disclosure.rewrite import nearest
+from ketaoutcomes.disclosure.transport import slack, small
 
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Tally
@@ -139,11 +138,7 @@ def hidden_rows(transitions: pd.DataFrame) -> list[Row]:
 
 def move_rows(tally: Tally, told: tuple[Sequence[Told], Sequence[Row]], profile: str) -> pd.DataFrame:
     """The transitions of a protected Tally: what is told, and what is not as NaN."""
-
-    def number(n: float) -> float:
-        return float(np.floor(n / ROUND_TO + 0.5) * ROUND_TO) if profile == "opensafely" else float(n)
-
-    rows = [row for one in told[0] for row in one.rows(number)]
+    rows = [row for one in told[0] for row in one.rows(lambda n: float(nearest(n, profile)))]
     columns = [*TABLE_KEYS["transitions"], "n"]
     return pd.DataFrame([*rows, *told[1]], columns=columns) if rows or told[1] else tally.transitions.iloc[:0]
 
@@ -210,18 +205,6 @@ class Partition:
         low, high = np.searchsorted(self.since, [first, last], side="right") - 1
         result: Array = self.of[way][low : high + 1].any(axis=0)
         return result
-
-
-@lru_cache(maxsize=16)
-def subsets(size: int) -> Array:
-    """Every subset of so many cells, one row each."""
-    return np.array(list(product((0, 1), repeat=size)), dtype=np.float32).reshape(2**size, size)
-
-
-def small(count: Array, limit: int) -> Array:
-    """Where a count is neither 0 nor beyond the limit, whatever its sign."""
-    count = np.abs(np.asarray(count, dtype=np.float64))
-    return (count > 0) & (count <= limit)
 
 
 def tell_all(
@@ -319,7 +302,7 @@ class _Check:
         return not any(self._small_between(told, other) for other in self.partitions)
 
     def _small_between(self, told: Told, other: Partition) -> bool:
-        """The counts that two partitions of the same people give: see `good_time._between`."""
+        """The counts that two partitions of the same people give: see `slack`."""
         if other.n.sum() != told.family.started or len(other.n) > MOST_CLASSES:
             return True
         # Whoever waits to be told may be anybody who left late, but whether anybody waits may be known.
@@ -334,11 +317,9 @@ class _Check:
                 touch.append(other.touched(way, first, last))
         patterns, back = np.unique(np.array(touch), axis=0, return_inverse=True)
         added = np.bincount(back.ravel(), weights=n).astype(np.float32)
-        sets = subsets(len(other.n))
-        around = ((sets @ patterns.T.astype(np.float32)) > 0) @ added
-        slack = around - sets @ other.n.astype(np.float32)
+        found = slack(patterns, added, other.n.astype(np.float32))
         # Where a slack is negative nobody can stand as supposed.
-        return bool(slack.min() >= 0 and small(slack, self.limit).any())
+        return bool(found.min() >= 0 and small(found, self.limit).any())
 
     def _rest_touches(self, told: Told, other: Partition) -> Array:
         last = told.family.left.shape[1] - 1

@@ -294,28 +294,37 @@ def moments(tally: Tally, variable: str) -> pd.DataFrame:
     return result
 
 
-def rounded(tally: Tally) -> Tally:
-    """Every cell to the nearest 5, halves up, so that whatever is summed from them is a sum of rounded parts.
+def blur(profile: str) -> int:
+    """How far apart two people's counts must be to be told apart under a profile: 0 where none is rounded."""
+    return ROUND_TO if profile == "opensafely" else 0
+
+
+def rounded(tally: Tally, profile: str) -> Tally:
+    """Where the profile rounds, every cell to the nearest 5, halves up, so that sums are of rounded parts.
 
     Means and spreads keep their value: their sums are scaled to the rounded number of people.
     """
+    if not blur(profile):
+        return tally
     tables = {}
     for name in ("flow", "points"):
         table = getattr(tally, name)
         counts = [column for column in ("n", "people") if column in table]
-        tables[name] = table.assign(**{column: _to_five(table[column]) for column in counts})
+        tables[name] = table.assign(**{column: nearest(table[column], profile) for column in counts})
     values = tally.values
     if len(values):
         keys = [name for name in values.columns if name not in ("variable", "value", "n")]
         variable, statistic = (values["variable"].str.rpartition(":")[i] for i in (0, 2))
         people = values["n"].where(statistic == "n")
         people = people.groupby([values[key] for key in keys] + [variable]).transform("max")
-        scale = (_to_five(people) / people).where(people != 0, 1.0)
+        scale = (nearest(people, profile) / people).where(people != 0, 1.0)
         scale = scale.where(statistic.isin(["n", "sum", "squares"]), 1.0)
         tables["values"] = values.assign(n=values["n"] * scale)
     done: dict[str, Any] = dict(tables)
     return replace(tally, **done)
 
 
-def _to_five(count: pd.Series[Any]) -> Any:
-    return np.floor(count / ROUND_TO + 0.5) * ROUND_TO
+def nearest(count: Any, profile: str) -> Any:
+    """Counts as a profile prints them: to the nearest 5, halves up, or as they are."""
+    step = blur(profile)
+    return np.floor(count / step + 0.5) * step if step else count

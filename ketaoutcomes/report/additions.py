@@ -44,6 +44,11 @@ class Addition:
     notes: tuple[str, ...] = ()
 
 
+def each_row(table: pd.DataFrame) -> list[Any]:
+    """The rows of a finished table, their columns as attributes."""
+    return list(table.itertuples(index=False))
+
+
 def plain(described: Described) -> Plain:
     """A finished table as a reader sees it; columns without anything in them are left out.
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ketaoutcomes.report import sentences
-from ketaoutcomes.report.additions import Addition, Plain
+from ketaoutcomes.report.additions import Addition, Plain, each_row
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.overview import Shown
@@ -100,8 +100,8 @@ def beside(tables: Mapping[str, Described], words: Words) -> Addition | None:
         return None
     table = tables[NAME].table
     ruled = OWN in set(table["source"])
-    titles = {str(row.series): str(row.title) for row in _rows(tables[f"{NAME}_sources"].table)}
-    cites = {str(row.series): str(row.cite) for row in _rows(tables[f"{NAME}_sources"].table)}
+    titles = {str(row.series): str(row.title) for row in each_row(tables[f"{NAME}_sources"].table)}
+    cites = {str(row.series): str(row.cite) for row in each_row(tables[f"{NAME}_sources"].table)}
     blocks = [rows for _, rows in table.groupby(["series", "criterion", "point"], sort=False)]
     told = [rows for rows in blocks if rows.loc[rows["source"] != PUBLISHED, "rate"].notna().any()]
     if not told:
@@ -124,10 +124,6 @@ def beside(tables: Mapping[str, Described], words: Words) -> Addition | None:
     return Addition(NAME, TITLE, (NO_GRADE,), (shown,), says, (_figure(told, titles, words),), tuple(notes))
 
 
-def _rows(table: pd.DataFrame) -> list[Any]:
-    return list(table.itertuples(index=False))
-
-
 def _what(row: Any, words: Words) -> str:
     """A criterion at a point, in readers' words."""
     criterion = words.known.criteria.get(str(row.criterion))
@@ -139,7 +135,7 @@ def _what(row: Any, words: Words) -> str:
 
 
 def _line(rows: pd.DataFrame, titles: Mapping[str, str], words: Words, ruled: bool) -> tuple[str, ...]:
-    of = {str(row.source): row for row in _rows(rows)}
+    of = {str(row.source): row for row in each_row(rows)}
     first = next(iter(of.values()))
     cells = [_short(titles[str(first.series)]), _what(first, words), _rate(of.get(PUBLISHED))]
     if ruled:
@@ -168,7 +164,7 @@ def _figure(told: list[pd.DataFrame], titles: Mapping[str, str], words: Words) -
     from ketaoutcomes.figures import benchmark
 
     table = pd.concat(told, ignore_index=True)
-    names = {str(row.criterion): _what(row, words).partition(",")[0] for row in _rows(table)}
+    names = {str(row.criterion): _what(row, words).partition(",")[0] for row in each_row(table)}
     names |= {name: _short(title) for name, title in titles.items()}
     says = (
         "Dots are rates, lines what chance alone gives; that other patients were treated is in no interval."

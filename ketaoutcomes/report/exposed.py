@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ketaoutcomes.counts.good_time_cells import JOIN
 from ketaoutcomes.figures import good_time as figures
+from ketaoutcomes.report.additions import each_row
 from ketaoutcomes.report.bars import Segment, stacked, swatch
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.views import Words
@@ -87,15 +88,11 @@ def exposed(tables: Mapping[str, Described], plan: Plan, words: Words) -> Expose
         groups=_partition(groups),
         group_rows=_group_rows(groups),
         kept=_kept(tables.get("good_time_kept")),
-        sites=tuple(_rows(tables["good_time_sites"].table)) if "good_time_sites" in tables else (),
-        rules=tuple(_rows(rules)),
+        sites=tuple(each_row(tables["good_time_sites"].table)) if "good_time_sites" in tables else (),
+        rules=tuple(each_row(rules)),
         basis=BASES.get(basis, basis),
         by_target=basis == "target",
     )
-
-
-def _rows(table: pd.DataFrame) -> list[Any]:
-    return list(table.itertuples(index=False))
 
 
 # --- what comes first ------------------------------------------------------------------------------------
@@ -215,7 +212,7 @@ def _calendar(described: Described | None) -> tuple[Any, ...]:
     """A row per verdict: its words, and the finished rows of each day."""
     if described is None:
         return ()
-    rows = _rows(described.table)
+    rows = each_row(described.table)
     return tuple(
         (words, tuple(row for row in rows if row.verdict == verdict)) for verdict, words in CALENDAR.items()
     )
@@ -244,7 +241,7 @@ def _delay(described: Described | None, plan: Plan) -> str:
     """Who was late in reaching the level; a number of hidden people is hidden."""
     if described is None:
         return ""
-    n = {row.state: float(row.n) for row in _rows(described.table)}
+    n = {row.state: float(row.n) for row in each_row(described.table)}
     of = float(described.table["of"].iloc[0])
     if not is_number(of):
         return "How many were overdue in reaching the level is hidden."
@@ -262,7 +259,7 @@ def _unjudged(described: Described | None) -> tuple[tuple[str, Any], ...]:
     """Why mature courses cannot be judged: reasons in words, joined as they are shown."""
     if described is None:
         return ()
-    rows = _rows(described.table)
+    rows = each_row(described.table)
     every = len(REASONS)
     return tuple(
         ("for whatever reason", row)
@@ -304,7 +301,7 @@ def _standing(
 ) -> tuple[tuple[Markup | None, str, tuple[Any, ...]], ...]:
     states = list(dict.fromkeys(table["state"]))
     states = sorted(states, key=_place)
-    of = {(int(row.day), str(row.state)): row for row in _rows(table)}
+    of = {(int(row.day), str(row.state)): row for row in each_row(table)}
     if any(_name(state) == "responded" for state in states):
         states.remove("all_started")
     return tuple(
@@ -326,7 +323,7 @@ def _stands(table: pd.DataFrame) -> Markup | None:
     parts = table[table["state"] != "all_started"]
     bars = []
     for day, rows in parts.groupby(parts["day"].astype(str), sort=False):
-        own = sorted(_rows(rows), key=lambda row: _place(str(row.state)))
+        own = sorted(each_row(rows), key=lambda row: _place(str(row.state)))
         segments = [Segment(row.rate, _fill(str(row.state)), percent(row.n, row.of)) for row in own]
         bars.append((f"day {day}", segments))
     if not bars:
@@ -368,7 +365,7 @@ def _partition(groups: pd.DataFrame) -> Markup | None:
     if not mature["share"].notna().all() or not (mature["of"] > 0).any():
         return None
     segments = [
-        Segment(row.share, figures.GROUPS[row.group], percent(row.n, row.of)) for row in _rows(mature)
+        Segment(row.share, figures.GROUPS[row.group], percent(row.n, row.of)) for row in each_row(mature)
     ]
     says = "Chart of mature courses in five groups. The table below holds every number."
     return stacked([("mature", segments)], name="groups", says=says)
@@ -391,7 +388,7 @@ def _kept(described: Described | None) -> str:
 
 
 def _group_rows(groups: pd.DataFrame) -> tuple[tuple[Markup, str, Any, Any], ...]:
-    rows = {(str(row.period), str(row.group)): row for row in _rows(groups)}
+    rows = {(str(row.period), str(row.group)): row for row in each_row(groups)}
     return tuple(
         (
             swatch(figures.GROUPS[group], f"group-{group}"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ketaoutcomes.report.additions import each_row
 from ketaoutcomes.report.days import WHOLE
 from ketaoutcomes.results.wording import HIDDEN, count, interval, is_number, label, listed, percent
 
@@ -56,10 +57,6 @@ def _dated(line: Line, day: str) -> Line:
     return line._replace(says=f"{line.says} {said}")
 
 
-def _rows(table: pd.DataFrame) -> list[Any]:
-    return list(table.itertuples(index=False))
-
-
 def _stayed(stays: Sequence[Stay]) -> str:
     """The last session of each schedule that is shown."""
     told = []
@@ -81,7 +78,7 @@ def _scored(described: Described | None, words: Words) -> str:
     table = described.table
     told, due = [], ""
     step = "end_score" if (table["step"] == "end_score").any() else "any_score"
-    rows = {str(row.instrument): row for row in _rows(table[table["step"] == step])}
+    rows = {str(row.instrument): row for row in each_row(table[table["step"] == step])}
     for name in words.instruments:
         row = rows.get(name)
         if row is not None and is_number(row.n) and is_number(row.of) and row.of:
@@ -95,7 +92,7 @@ def _harmed(described: Described | None, words: Words) -> str:
     """Serious events, and who was reliably worse at the last score."""
     if described is None:
         return ""
-    rows = [row for row in _rows(described.table) if str(row.axis) == "course"]
+    rows = [row for row in each_row(described.table) if str(row.axis) == "course"]
     told = []
     for row in rows:
         if row.measure == SERIOUS and (not is_number(row.n) or row.n):

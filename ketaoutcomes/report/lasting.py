@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ketaoutcomes.report.additions import Addition, Plain
+from ketaoutcomes.report.additions import Addition, Plain, each_row
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.overview import Shown
@@ -97,7 +97,7 @@ REPEATED = "These numbers stand as they did on {day}: the difference of two repo
 def _inside(tables: Mapping[str, Described], words: Words) -> tuple[list[str], list[Shown], list[Plain]]:
     """What follows everyone from day to day: sentences, charts and tables of an internal report."""
     get = {name: tables[f"{NAME}_{name}"].table for name in _USED if f"{NAME}_{name}" in tables}
-    rules = {str(row.relapse): row for row in _rows(get["rules"]) if row.relapse in RULES}
+    rules = {str(row.relapse): row for row in each_row(get["rules"]) if row.relapse in RULES}
     first = [words.first[name] for name in words.instruments]
     first = [name for name in first if name in set(get["summary"]["criterion"])]
     said = dict(zip(get["said"]["criterion"], get["said"]["sentence"], strict=True))
@@ -114,10 +114,6 @@ def _inside(tables: Mapping[str, Described], words: Words) -> tuple[list[str], l
 _USED = ("said", "onset", "curve", "marks", "summary", "sustained", "rules")
 
 
-def _rows(table: pd.DataFrame) -> list[Any]:
-    return list(table.itertuples(index=False))
-
-
 def _name(criterion: str, words: Words) -> str:
     """A criterion in readers' words."""
     known = words.known.criterion(criterion)
@@ -129,7 +125,7 @@ def _lasted(criterion: str, marks: pd.DataFrame, rules: Mapping[str, Any], words
     own = marks[marks["criterion"] == criterion]
     days = sorted(set(own["day"]))
     at = own[own["day"] == days[min(1, len(days) - 1)]] if days else own
-    rows = {str(row.relapse): row for row in _rows(at) if is_number(row.no_relapse)}
+    rows = {str(row.relapse): row for row in each_row(at) if is_number(row.no_relapse)}
     known = [(rule, rows[name]) for name, rule in rules.items() if name in rows]
     began = f"Of those who met “{_name(criterion, words)}”"
     if not known:
@@ -176,7 +172,7 @@ def _scores(rule: Any) -> str:
 
 def _marks(criterion: str, marks: pd.DataFrame, rules: Mapping[str, Any], words: Words) -> Plain:
     own = marks[marks["criterion"] == criterion]
-    cell = {(int(row.day), str(row.relapse)): row for row in _rows(own)}
+    cell = {(int(row.day), str(row.relapse)): row for row in each_row(own)}
     heads: list[tuple[str, bool]] = [("after the response", True)]
     for rule in rules.values():
         heads += [(f"not {_scores(rule)}", False), ("followed", False)]
@@ -203,7 +199,7 @@ def _summary(summary: pd.DataFrame, words: Words) -> Plain:
         ("of them never scored again", False), ("median days to relapse", False),
     )  # fmt: skip
     rows = []
-    own = {str(row.criterion): row for row in _rows(summary[summary["relapse"] == RULES[0]])}
+    own = {str(row.criterion): row for row in each_row(summary[summary["relapse"] == RULES[0]])}
     for row in (own[name] for name in words.short if name in own):
         median = count(row.median) if is_number(_number(row.median)) else "not reached"
         others = row.n - row.relapsed - row.retreated
@@ -223,7 +219,7 @@ def _sustained(table: pd.DataFrame, words: Words) -> Plain:
     }  # fmt: skip
     rows = []
     for criterion in words.short:
-        n = {str(row.state): row for row in _rows(table[table["criterion"] == criterion])}
+        n = {str(row.state): row for row in each_row(table[table["criterion"] == criterion])}
         if not n:
             continue
         of = n["lost"].of

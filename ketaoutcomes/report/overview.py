@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ketaoutcomes.figures import control_charts as drawn
+from ketaoutcomes.report.additions import each_row
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.results.control_results import CHART_SAID
 from ketaoutcomes.results.wording import (
@@ -73,7 +74,7 @@ def changed(described: Described | None, words: Words) -> list[Change]:
         rows = parts[instrument]
         one = rows.iloc[0]
         now, before = period(str(one["period"])), period(str(one["before"]))
-        named = tuple((words.short.get(row.criterion, row.criterion), row) for row in _rows(rows))
+        named = tuple((words.short.get(row.criterion, row.criterion), row) for row in each_row(rows))
         found.append(Change(words.titles[instrument], _changed(named, now, before), now, before, named))
     return found
 
@@ -98,10 +99,6 @@ def _by_instrument(described: Described | None, words: Words) -> list[tuple[str,
     table = described.table
     parts = {str(name): rows for name, rows in table.groupby("instrument", sort=False)}
     return [(name, parts[name]) for name in words.instruments if name in parts]
-
-
-def _rows(table: pd.DataFrame) -> list[Any]:
-    return list(table.itertuples(index=False))
 
 
 def control_charts(described: Described | None, words: Words) -> list[tuple[Shown, ...]]:
@@ -135,7 +132,7 @@ def _control(ax: Any, *, table: pd.DataFrame, names: Mapping[str, str]) -> None:
 
 def _moved(chart: pd.DataFrame) -> str:
     """What a control chart lets one conclude, which kind it is, and what its limits rest on."""
-    fired = [(period(str(row.period)), str(row.signal)) for row in _rows(chart) if row.signal]
+    fired = [(period(str(row.period)), str(row.signal)) for row in each_row(chart) if row.signal]
     if fired:
         said = "; ".join(f"{when}: {rules.replace('_', ' ')}" for when, rules in fired)
         said = f"Something changed ({said}); a chart does not say what, nor why."
@@ -211,8 +208,8 @@ def sites(tables: Mapping[str, Described], words: Words) -> tuple[Site, ...]:
     measured, base = (tables.get(name) for name in ("measured_by_site", "baseline_by_site"))
     if measured is None:
         return ()
-    steps = {(str(r.site), str(r.instrument), str(r.step)): r for r in _rows(measured.table)}
-    means = {(str(r.site), str(r.instrument)): r for r in _rows(base.table)} if base is not None else {}
+    steps = {(str(r.site), str(r.instrument), str(r.step)): r for r in each_row(measured.table)}
+    means = {(str(r.site), str(r.instrument)): r for r in each_row(base.table)} if base is not None else {}
     names = sorted({site for site, _, _ in steps})
     return tuple(
         Site(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ketaoutcomes.report.additions import Plain
+from ketaoutcomes.report.additions import Plain, each_row
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.overview import Shown
@@ -113,10 +113,6 @@ def told_of(tables: Mapping[str, Described], words: Words, *, shared: bool, soon
     return Told(tuple(says), tuple(figures), tuple(shown))
 
 
-def _rows(table: pd.DataFrame) -> list[Any]:
-    return list(table.itertuples(index=False))
-
-
 def _name(criterion: str, words: Words) -> str:
     """A criterion in readers' words."""
     known = words.known.criterion(criterion)
@@ -136,7 +132,7 @@ def _how_soon(table: pd.DataFrame, words: Words) -> str:
     """The share who had met the criterion on the calendar days, and when half had."""
     name = _name(str(table["criterion"].iloc[0]), words)
     known = table[table["share"].notna()]
-    named = [row for row in _rows(known) if row.named]
+    named = [row for row in each_row(known) if row.named]
     if not named:
         return f"How soon people met “{name}” is {HIDDEN}."
     told = [f"{_with_limits(row.share, row.low, row.high)} by day {row.day}" for row in named]
@@ -175,7 +171,7 @@ def _sessions_said(table: pd.DataFrame, words: Words) -> list[str]:
     for criterion in (words.first[name] for name in words.instruments):
         for protocol in words.by_plan(dict.fromkeys(table["protocol"])):
             own = table[(table["criterion"] == criterion) & (table["protocol"] == protocol)]
-            known = [row for row in _rows(own) if is_number(row.rate)]
+            known = [row for row in each_row(own) if is_number(row.rate)]
             if len(known) < 2:
                 continue
             told = [f"{share(row.rate)} by session {row.point}" for row in _some(known)]
@@ -200,7 +196,7 @@ def _sessions_table(table: pd.DataFrame, words: Words) -> list[Plain]:
     for criterion in (words.first[name] for name in words.instruments):
         own = table[table["criterion"] == criterion]
         points = sorted({int(point) for point in own["point"] if str(point).isdigit()})
-        cell = {(str(row.protocol), int(row.point)): row for row in _rows(own) if str(row.point).isdigit()}
+        cell = {(str(row.protocol), int(row.point)): row for row in each_row(own) if str(row.point).isdigit()}
         lines = []
         for protocol in words.by_plan(dict.fromkeys(name for name, _ in cell)):
             rows = [cell.get((protocol, point)) for point in points]
@@ -233,7 +229,7 @@ def _how_long(table: pd.DataFrame, words: Words) -> str:
     of = f"met “{name}” by day {int(table['by_day'].iloc[0])}"
     if table["n"].iloc[0] == 0:
         return f"No mature course {of}."
-    rows = [row for row in _rows(table) if row.day and is_number(row.no_relapse)]
+    rows = [row for row in each_row(table) if row.day and is_number(row.no_relapse)]
     if not rows:
         return f"How long it lasted for mature courses that {of} is {HIDDEN}."
     lost = [f"{count(row.lost)} by {_after(row.day)}" for row in rows]
@@ -272,7 +268,7 @@ def _kept_table(table: pd.DataFrame, words: Words) -> Plain:
         ("at most", False),
     )  # fmt: skip
     lines = []
-    for row in (row for row in _rows(table) if row.day):
+    for row in (row for row in each_row(table) if row.day):
         rest = [
             _with_limits(row.no_relapse, row.low, row.high),
             share(row.kept_at_least),
@@ -297,7 +293,7 @@ def _boosters_said(table: pd.DataFrame) -> str:
     began = f"{count(of) if is_number(of) else f'A {HIDDEN} number of'} mature courses{planned}"
     if not is_number(of) or none.empty or not is_number(float(none["n"].iloc[0])):
         return f"How many of {began[0].lower() + began[1:]} had boosters is {HIDDEN}."
-    row = _rows(none)[0]
+    row = each_row(none)[0]
     some = f"{share(1 - row.share)}, {interval(1 - row.high, 1 - row.low)}"
     return (
         f"Of {began}, {count(of - row.n)} ({some}) had a dose after the planned series within {by_day} days "
@@ -307,7 +303,7 @@ def _boosters_said(table: pd.DataFrame) -> str:
 
 def _boosters_table(table: pd.DataFrame) -> Plain:
     lines = []
-    for row in _rows(table):
+    for row in each_row(table):
         name = listed([NUMBERS[one] for one in str(row.boosters).split("+")]).replace(" and ", " or ")
         rate = _with_limits(row.share, row.low, row.high) if is_number(row.share) else HIDDEN
         lines.append((name, count(row.n), rate))

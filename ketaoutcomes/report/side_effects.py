@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ketaoutcomes.counts.safety_counts import COURSE, SAFETY
 from ketaoutcomes.records.monitoring import Event, events
-from ketaoutcomes.report.additions import Addition, Plain
+from ketaoutcomes.report.additions import Addition, Plain, each_row
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.overview import Shown
@@ -72,11 +72,11 @@ def side_effects(tables: Mapping[str, Described], words: Words) -> Addition | No
     recorded = bool((seen["n"].isna() | (seen["n"] > 0)).any())
     found = []
     if recorded:
-        rows = [(_title(str(row.measure)), row) for row in _rows(seen)]
+        rows = [(_title(str(row.measure)), row) for row in each_row(seen)]
         found.append(_once("Recorded after any dose, each person once", "event", rows))
     if len(worse):
         order = {name: at for at, name in enumerate(words.instruments)}
-        asked = sorted(_rows(worse), key=lambda row: order.get(str(row.instrument), len(order)))
+        asked = sorted(each_row(worse), key=lambda row: order.get(str(row.instrument), len(order)))
         rows = [(_question(row, words), row) for row in asked]
         found.append(_once("Got worse, and the item on thoughts of self-harm", "of patients due", rows))
     drawn: tuple[Shown, ...] = ()
@@ -91,10 +91,6 @@ def side_effects(tables: Mapping[str, Described], words: Words) -> Addition | No
     says = (_coverage(seen) if recorded else NOTHING,)
     notes = (COMES_BACK,) if drawn else ()
     return Addition(ONCE, TITLE, ABOUT, tuple(found), says, drawn, notes)
-
-
-def _rows(table: pd.DataFrame) -> list[Any]:
-    return list(table.itertuples(index=False))
 
 
 def _coverage(seen: pd.DataFrame) -> str:
@@ -158,7 +154,7 @@ def _by_session(protocol: str, rows: pd.DataFrame, words: Words) -> Plain | None
     measured = [name for name in MEASURED if name in set(told["measure"])]
     if not columns and not measured:
         return None
-    cell = {(str(row.point), str(row.measure)): row for row in _rows(rows)}
+    cell = {(str(row.point), str(row.measure)): row for row in each_row(rows)}
     names = [event.name for event in columns]
     points = list(dict.fromkeys(str(point) for point in rows["point"]))
     lines = []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ketaoutcomes import figures
 from ketaoutcomes.counts.good_time_cells import UNSCORED
 from ketaoutcomes.report import sentences
+from ketaoutcomes.report.additions import each_row
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described, grouping
 from ketaoutcomes.report.periods import current_grains
@@ -208,7 +209,7 @@ def last_known(described: Described | None, words: Words) -> str:
     """What the last scores of those without an end score say, beside the headline."""
     if described is None:
         return ""
-    n = {str(row.state): float(row.n) for row in _rows(described.table)}
+    n = {str(row.state): float(row.n) for row in each_row(described.table)}
     said = words.known_to.get(str(described.table["criterion"].iloc[0]), "to meet the criterion")
     if not is_number(n.get("unscored", math.nan)) or not n["unscored"]:
         return ""
@@ -266,7 +267,7 @@ def group_blocks(tables: Sequence[Described | None], head: str, words: Words) ->
 
 def _line(head: str, rows: pd.DataFrame) -> Line:
     found: dict[str, dict[str, Any]] = {}
-    for row in _rows(rows):
+    for row in each_row(rows):
         found.setdefault(row.criterion, {})[row.analysis] = row
     pairs = tuple(Pair(each["nri"], each["observed"]) for each in found.values())
     # One criterion's row may hide what another's shows.
@@ -277,10 +278,6 @@ def _line(head: str, rows: pd.DataFrame) -> Line:
 def _first_known(pairs: Sequence[Pair], name: str) -> float:
     numbers = (float(getattr(pair.everyone, name)) for pair in pairs)
     return next((number for number in numbers if is_number(number)), math.nan)
-
-
-def _rows(table: pd.DataFrame) -> list[Any]:
-    return list(table.itertuples(index=False))
 
 
 def _heads(lines: Sequence[Line], words: Words) -> tuple[str, ...]:
@@ -369,7 +366,7 @@ def _reasons(table: pd.DataFrame, unit: str, step: str, instrument: str) -> dict
     rows = table[
         (table["unit"] == unit) & (table["step"] == step) & table["instrument"].isin([instrument, ""])
     ]
-    return {str(row.reason): float(row.n) for row in _rows(rows)}
+    return {str(row.reason): float(row.n) for row in each_row(rows)}
 
 
 def _losses(found: Sequence[Mapping[str, float]], but: str) -> list[Step]:
@@ -418,4 +415,4 @@ def _by_protocol(described: Described | None, words: Words) -> dict[str, list[An
     if described is None:
         return {}
     parts = {str(name): rows for name, rows in described.table.groupby("protocol", sort=False)}
-    return {name: _rows(parts[name]) for name in words.by_plan(parts)}
+    return {name: each_row(parts[name]) for name in words.by_plan(parts)}

@@ -26,6 +26,7 @@ from ketaoutcomes.counts.lasting_counts import (
     NUMBERS,
 )
 from ketaoutcomes.estimates import curves, rate_with_limits
+from ketaoutcomes.results.partition import whole
 from ketaoutcomes.results.response_curves import HIDDEN, LEAST_AT_RISK, NOT_FOLLOWED, TOO_FEW
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def kept(tally: Tally, *, level: float | None = None) -> pd.DataFrame:
         parts.append(_headed(part, group | {"relapse": RULE, "clock": "response", "by_day": by_day}))
     if not parts:
         return pd.DataFrame(columns=[*_keys(tally), *KEPT_COLUMNS])
-    return _whole(pd.concat(parts, ignore_index=True), ("n", "lost", "not_scored", "at_risk"))
+    return whole(pd.concat(parts, ignore_index=True), "n", "lost", "not_scored", "at_risk")
 
 
 KEPT_COLUMNS = (
@@ -122,7 +123,7 @@ def boosters(tally: Tally, *, level: float | None = None) -> pd.DataFrame:
     if not parts:
         columns = ["by_day", "boosters", "n", "of", "share", "low", "high", "reason"]
         return pd.DataFrame(columns=[*_keys(tally), *columns])
-    return _whole(pd.concat(parts, ignore_index=True), ("n", "of"))
+    return whole(pd.concat(parts, ignore_index=True), "n", "of")
 
 
 def _together(told: list[set[str]]) -> list[tuple[str, ...]]:
@@ -184,9 +185,3 @@ def _groups(tally: Tally, kind: str) -> Iterator[tuple[dict[str, Any], pd.DataFr
 def _headed(part: pd.DataFrame, first: dict[str, Any]) -> pd.DataFrame:
     table = part.assign(**first)
     return table[[*first, *(name for name in table if name not in first)]]
-
-
-def _whole(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
-    """Counts as integers where none is hidden."""
-    kinds = {name: "int64" for name in names if not table[name].isna().any()}
-    return table.astype(kinds)

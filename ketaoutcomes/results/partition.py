@@ -181,7 +181,7 @@ def _laid_out(
     counted = _summed(cells, keys)
     frame = frame.merge(counted, on=keys, how="left", indicator="_found")
     frame["n"] = frame["n"].where(frame.pop("_found") == "both", 0)
-    return _whole(frame, "n")
+    return whole(frame, "n")
 
 
 def _summed(table: pd.DataFrame, keys: Sequence[str], count: str = "n") -> pd.DataFrame:
@@ -190,7 +190,7 @@ def _summed(table: pd.DataFrame, keys: Sequence[str], count: str = "n") -> pd.Da
     return found.reset_index()
 
 
-def _whole(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+def whole(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """Counts as whole numbers where none is hidden."""
     whole = {column: "int64" for column in columns if frame[column].notna().all()}
     return frame.astype(whole)
@@ -260,7 +260,7 @@ def _day60(cells: pd.DataFrame, by: Sequence[str], plan: Mapping[str, Any]) -> p
         counted = _summed(own[mask], keys).rename(columns={"n": name})
         frame = frame.merge(counted, on=keys, how="left", indicator="_found")
         frame[name] = frame[name].where(frame.pop("_found") == "both", 0)
-        frame = _whole(frame, name)
+        frame = whole(frame, name)
     frame.insert(len(keys), "day", int(plan["good_time"]["calendar_days"][-1]))
     return frame
 
@@ -292,7 +292,7 @@ def _levels(tally: Tally, partition: pd.DataFrame, by: Sequence[str]) -> pd.Data
     columns = ["n", "not_evaluable", "share_not_evaluable", "judged", "reached", "median_days_to_level"]
     frame["_period"] = frame["period"].map(PERIODS.index)
     frame = frame.sort_values([*by, "instrument", "_period"], ignore_index=True)
-    return _whole(frame, "reached")[[*keys, *columns]]
+    return whole(frame, "reached")[[*keys, *columns]]
 
 
 def _accounts(tally: Tally, by: Sequence[str]) -> pd.DataFrame:
