@@ -274,9 +274,9 @@ class _Change:
         """What was hidden in a unit the last time stays hidden in it; whether that hides anything more."""
         shown = [margin.shown.copy() for margin in self.found]
         for unit in told:
-            for one in self.last.get(unit, []):
+            for one in _hidden(self.last.get(unit, [])):
                 margin = self.books[one.by].margin
-                if np.isnan(one.n) and one.fact in margin.row and one.group in margin.groups:
+                if one.fact in margin.row and one.group in margin.groups:
                     margin.shown[margin.row[one.fact], margin.groups.index(one.group)] = False
         return not all(np.array_equal(a, margin.shown) for a, margin in zip(shown, self.found, strict=True))
 
@@ -289,6 +289,22 @@ class _Change:
             day = self.since.get(unit, self.last_day) if step == REPEATED else self.as_of
             rows.append((", ".join(unit.by), *unit[1:], step, day, REASONS[step]))
         return pd.DataFrame(rows, columns=list(STEPS), dtype=object)
+
+
+def _hidden(told: Sequence[Number]) -> list[Number]:
+    """The numbers of a unit that were hidden themselves.
+
+    Who was scored is printed beside who had met it only, and who was given a session beside both: without
+    these nobody can tell whether it was hidden, and hiding it would hide it of other criteria, too.
+    """
+    n = {(one.by, one.group, one.fact): one.n for one in told}
+    beside = {"assessed": "met", "given": "assessed"}
+
+    def printed(one: Number) -> bool:
+        need = one.fact._replace(role=beside.get(one.fact.role, ""))
+        return not np.isnan(n.get((one.by, one.group, need), 0.0))
+
+    return [one for one in told if np.isnan(one.n) and printed(one)]
 
 
 def _by_session(unit: Unit) -> bool:
