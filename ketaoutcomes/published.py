@@ -146,7 +146,7 @@ def _counted(study: Study, *, audience: str, last: Last | None = None) -> dict[s
             tallies["good_time_by_site"] = study.tally(by="site", at="end", tables=("good_time",))
         if audience == INTERNAL:
             tallies["onset"] = study.tally(
-                by="protocol", at="session", kind="ever", criteria=_first_of_each(study), tables=("points",)
+                by="protocol", at="session", kind="ever", criteria=list(study.plan.firsts), tables=("points",)
             )
             tallies["durability"] = study.tally(at="end", tables=("curves", "durability"))
     tallies |= _measured(study, last)
@@ -174,14 +174,6 @@ def _measured(study: Study, last: Last | None) -> dict[str, Tally]:
         except PlanError:
             continue
     return found
-
-
-def _first_of_each(study: Study) -> list[str]:
-    """The first primary criterion of every instrument."""
-    first: dict[str, str] = {}
-    for name in study.plan.criteria.primary:
-        first.setdefault(study.plan.definitions.criterion(name).instrument, name)
-    return list(first.values())
 
 
 def _unsigned(tally: Tally) -> Tally:

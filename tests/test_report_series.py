@@ -15,7 +15,7 @@ import ketaoutcomes as ko
 from ketaoutcomes.commands import audit as audit_commands
 from ketaoutcomes.commands import report as report_command
 from ketaoutcomes.commands.group import DISCLOSURE, DONE, REFUSED, USAGE, run
-from ketaoutcomes.disclosure import DisclosureError
+from ketaoutcomes.disclosure import DisclosureError, protection
 from ketaoutcomes.report.days import days
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.previous import NoPreviousReport, last_report
@@ -213,7 +213,8 @@ def test_each_section_says_as_of_which_day_its_numbers_stand() -> None:
         step("", "points", "month", "phq9", "phq9_response50", "2026-09", now=True),
         step("", "flow", "course", "phq9", "", "measured", now=False),
     ])  # fmt: skip
-    said = days(in_series(steps, pd.DataFrame()), Words(ko.Plan()))
+    found = days(in_series(steps, pd.DataFrame()), Words(ko.Plan()))
+    said = {section: stands.says for section, stands in found.items()}
     then, rest = "epeated as it stood on 30 September 2026", "The rest is as of 31 October 2026."
     months = "rates are repeated as they stood on 30 September 2026; the rest is as of 31 October 2026."
     assert said == {
@@ -223,4 +224,16 @@ def test_each_section_says_as_of_which_day_its_numbers_stand() -> None:
         "over-time": f"1 of 2 {months}",
         "safety": f"R{then}: side effects by session. {rest}",
     }
+    assert {name: one.whole for name, one in found.items() if one.whole} == {"scored": "30 September 2026"}
     assert days({}, Words(ko.Plan())) == {}
+
+
+def test_a_second_report_on_the_same_counts_tells_what_the_first_told() -> None:
+    # Its serious events are hidden: who was asked about them is, too, but of other events it was told.
+    tally = ko.Study(ko.load_sample(), as_of="2026-05").tally(at="end", tables=("safety",))
+    first = protection([tally], "cms11")
+    second = protection([tally], "cms11", first)
+    told = first.tallies[0].points
+    assert (told["state"] == "unassessed").any()
+    assert (told["criterion"] == "serious_event").any()
+    pd.testing.assert_frame_equal(second.tallies[0].points, told)

@@ -31,7 +31,7 @@ def phq9(**changed: object) -> tuple[object, ...]:
     ("changed", "says"),
     [
         ({}, "PHQ-9 is told three months at a time, the shortest periods by which at least three quarters of "
-             "its rates can be shown (90 %; by shorter periods 60 %)."),
+             "its rates can be shown (90 %, by shorter periods 60 %)."),
         ({"step": "months", "shorter": math.nan},
          "PHQ-9 is told month by month: at least three quarters of its rates can be shown (90 %)."),
         ({"reason": "most", "step": "years", "told": 0.4},
@@ -53,8 +53,19 @@ def test_the_length_of_periods_is_told_with_its_reason(changed: dict[str, object
 
 def test_instruments_counted_to_days_of_their_own_say_so_each() -> None:
     said = periods_said(tables(PHQ9, phq9(instrument="pcl5", until="2026-08-31", next="2026-11-30")), WORDS)
-    assert said[2].startswith("PHQ-9: Counted are those who came due up to 31 October 2026")
-    assert said[3].startswith("PCL-5: Counted are those who came due up to 31 August 2026")
+    assert said[1].startswith("PHQ-9: Counted are those who came due up to 31 October 2026")
+    assert said[2].startswith("PCL-5: Counted are those who came due up to 31 August 2026")
+
+
+def test_instruments_told_alike_are_named_together_each_with_its_shares() -> None:
+    (said, _) = periods_said(tables(PHQ9, phq9(instrument="pcl5", told=1.0, shorter=0.5)), WORDS)
+    assert said.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ") == (
+        "PHQ-9 and PCL-5 are told three months at a time, the shortest periods by which at least three "
+        "quarters of their rates can be shown (PHQ-9 90 %, by shorter periods 60 %; PCL-5 100 %, by shorter "
+        "periods 50 %)."
+    )
+    apart = periods_said(tables(PHQ9, phq9(instrument="pcl5", reason="held")), WORDS)
+    assert [text.partition(" is told ")[0] for text in apart[:2]] == ["PHQ-9", "PCL-5"]
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,10 @@ def one_layout(frame: pd.DataFrame, instruments: Mapping[str, Instrument], found
     codes, labels = text_codes(frame["instrument"], lower=True)
     answered = frame[long].notna().any(axis=1).to_numpy()
     known = np.array([label in own for label in labels] + [False])[codes]
-    stray = ~known & ((codes >= 0) | answered)
+    is_long = (codes >= 0) | answered
+    stray = ~known & is_long
     found.rows(frame, "scores", stray, "instrument", "D13", "quarantined")
     result = frame.drop(columns=["instrument", *long])
-    is_long = (codes >= 0) | answered
     for name in wide:  # a long row speaks of its own instrument only
         result[name] = result[name].mask(is_long)
     for code, label in enumerate(labels):

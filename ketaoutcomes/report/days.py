@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ketaoutcomes.disclosure.linked import NEW, REPEATED, RESTATED
 from ketaoutcomes.results.wording import calendar_day, count, label, listed
 
 if TYPE_CHECKING:
@@ -57,14 +58,19 @@ NAMES = {
     "days_since_dose": "days from dose to score",
     "days_to_session": "days of sessions",
 }
-WHOLE = "Repeated as it stood on "
 SAFETY = "safety"  # what stands for an instrument where side effects are counted
 BY = {"protocol": "by schedule", "site": "by site"}
-RESTATED, REPEATED, NEW = "restated", "repeated", "new"
 
 
-def days(tables: Mapping[str, Described], words: Words) -> dict[str, str]:
-    """Per section a sentence on what in it is repeated, and since when; none for sections of today.
+class Stands(NamedTuple):
+    """As of which day a section stands: in a sentence and, where all of it is repeated, the day alone."""
+
+    says: str
+    whole: str = ""
+
+
+def days(tables: Mapping[str, Described], words: Words) -> dict[str, Stands]:
+    """Per section what in it is repeated, and since when; none for sections of today.
 
     A report that follows no other has none.
     """
@@ -75,9 +81,9 @@ def days(tables: Mapping[str, Described], words: Words) -> dict[str, str]:
     for section, parts in SECTIONS.items():
         own = [row for row in rows if any(_shows(section, part, row) for part in parts)]
         groups = section != SAFETY and len({part.by for part in parts}) > 1
-        said = _said(own, words, months=section == "over-time", groups=groups)
-        if said:
-            found[section] = said
+        stands = _stands(own, words, months=section == "over-time", groups=groups)
+        if stands is not None:
+            found[section] = stands
     return found
 
 
@@ -89,22 +95,22 @@ def _shows(section: str, part: Part, row: Any) -> bool:
     return not part.only or row.criterion in part.only or (part.table == "flow" and row.point in part.only)
 
 
-def _said(rows: list[Any], words: Words, *, months: bool, groups: bool) -> str:
+def _stands(rows: list[Any], words: Words, *, months: bool, groups: bool) -> Stands | None:
     old = [row for row in rows if row.step == REPEATED]
     if not old:
-        return ""
+        return None
     now = sorted({row.as_of for row in rows if row.step in (RESTATED, NEW)})
     since = listed([calendar_day(day) for day in sorted({row.as_of for row in old})])
     if not now:
-        return f"{WHOLE}{since}."
+        return Stands(f"Repeated as it stood on {since}.", since)
     today = calendar_day(now[-1])
     if months:
         told = f"{count(len(old))} of {count(len(rows))} rates are repeated as they stood on {since}"
-        return f"{told}; the rest is as of {today}."
+        return Stands(f"{told}; the rest is as of {today}.")
     then, fresh = _named(rows, words, groups, old=True), _named(rows, words, groups, old=False)
     if len(fresh) < len(then):
-        return f"As of {today}: {'; '.join(fresh)}. The rest is repeated as it stood on {since}."
-    return f"{WHOLE}{since}: {'; '.join(then)}. The rest is as of {today}."
+        return Stands(f"As of {today}: {'; '.join(fresh)}. The rest is repeated as it stood on {since}.")
+    return Stands(f"Repeated as it stood on {since}: {'; '.join(then)}. The rest is as of {today}.")
 
 
 def _named(rows: list[Any], words: Words, groups: bool, *, old: bool) -> list[str]:

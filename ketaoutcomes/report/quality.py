@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ketaoutcomes.disclosure.linked import REPEATED
 from ketaoutcomes.report.additions import Addition, Plain
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.results.measure_results import measure
@@ -96,7 +97,7 @@ def measured_day(tables: Mapping[str, Described]) -> str:
     if "steps" not in tables:
         return ""
     steps = tables["steps"].table
-    days = steps.loc[(steps["table"] == "measure") & (steps["step"] == "repeated"), "as_of"]
+    days = steps.loc[(steps["table"] == "measure") & (steps["step"] == REPEATED), "as_of"]
     return calendar_day(str(days.min())) if len(days) else ""
 
 

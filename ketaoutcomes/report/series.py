@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ketaoutcomes.disclosure.linked import NEW, REPEATED, RESTATED, WAITING
 from ketaoutcomes.report.additions import Plain
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.quality import by_id
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 _STEPS = "One row per part of a table: told again, repeated as it stood on a day, new, or not shown yet."
 _RESTATED = "Published counts of earlier periods that late data changed; old and new."
 SAID = {
-    "restated": "as they stand now",
-    "repeated": "as they stood before",
-    "new": "for the first time",
-    "waiting": "not yet",
+    RESTATED: "as they stand now",
+    REPEATED: "as they stood before",
+    NEW: "for the first time",
+    WAITING: "not yet",
 }
 
 
@@ -43,7 +44,7 @@ def told_again(tables: Mapping[str, Described]) -> list[str]:
     n = table["step"].value_counts()
     parts = [f"{count(float(n[step]))} {said}" for step, said in SAID.items() if n.get(step, 0)]
     told = f"Beside the last report, the parts of its tables are told: {listed(parts)}."
-    old = table[table["step"] == "repeated"]
+    old = table[table["step"] == REPEATED]
     days = sorted({str(day) for day in old["as_of"]})
     if not days:
         return [told]
@@ -60,7 +61,7 @@ def good_time_day(tables: Mapping[str, Described]) -> str:
     if "steps" not in tables:
         return ""
     table = tables["steps"].table
-    days = table.loc[(table["table"] == "good_time") & (table["step"] == "repeated"), "as_of"]
+    days = table.loc[(table["table"] == "good_time") & (table["step"] == REPEATED), "as_of"]
     return calendar_day(str(days.min())) if len(days) else ""
 
 
@@ -69,7 +70,7 @@ def repeated(tables: Mapping[str, Described]) -> Plain | None:
     if "steps" not in tables:
         return None
     table = tables["steps"].table
-    table = table[table["step"] == "repeated"].astype(str)
+    table = table[table["step"] == REPEATED].astype(str)
     if table.empty:
         return None
     rows = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ketaoutcomes.disclosure.linked import NEW, WAITING
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.results.wording import calendar_day, is_number, label, listed, period, share
 
@@ -32,12 +33,17 @@ def told_by(coarsened: pd.DataFrame | None) -> dict[str, Described]:
 
 
 def periods_said(tables: Mapping[str, Described], words: Words) -> list[str]:
-    """For each instrument, how long its periods are, why, and when the next one is over."""
+    """How long the periods are, why, and when the next one is over: once where instruments are told alike."""
     if NAME not in tables:
         return []
     table = tables[NAME].table
     rows = {str(row.instrument): row for row in table[table["table"] == "period"].itertuples(index=False)}
-    said = [_said(words.titles[name], rows[name]) for name in words.instruments if name in rows]
+    alike: dict[tuple[str, str, bool], dict[str, object]] = {}
+    for name in (name for name in words.instruments if name in rows):
+        row = rows[name]
+        why = (str(row.step), str(row.reason), is_number(row.shorter))
+        alike.setdefault(why, {})[words.titles[name]] = row
+    said = [_said(step, reason, of) for (step, reason, _), of in alike.items()]
     nexts = {(rows[name].until, rows[name].next) for name in words.instruments if name in rows}
     if len(nexts) == 1:
         ((until, following),) = nexts
@@ -57,9 +63,9 @@ def _since_last(tables: Mapping[str, Described], words: Words) -> list[str]:
         return []
     table = tables["steps"].table
     table = table[table["axis"] == "month"]
-    waiting = table[table["step"] == "waiting"]
+    waiting = table[table["step"] == WAITING]
     if waiting.empty:
-        new = bool((table["step"] == "new").any())
+        new = bool((table["step"] == NEW).any())
         return [] if new else ["No period has closed since the last report."]
     named = dict.fromkeys(
         f"{words.titles.get(str(row.instrument), str(row.instrument))} {period(str(row.point))}"
@@ -78,28 +84,38 @@ def _until(until: str, following: str) -> str:
     )
 
 
-def _said(title: str, row: object) -> str:
-    step, reason = str(getattr(row, "step", "")), str(getattr(row, "reason", ""))
-    length = LENGTHS.get(step, step)
-    told, shorter = getattr(row, "told", None), getattr(row, "shorter", None)
+def _said(step: str, reason: str, rows: Mapping[str, object]) -> str:
+    """How long the periods of some instruments are, and why; `rows` are those of one step and reason."""
+    one = len(rows) == 1
+    begin = f"{listed(list(rows))} {'is' if one else 'are'} told {LENGTHS.get(step, step)}"
+    its = "its" if one else "their"
     if reason == "held":
-        return f"{title} is told {length}, as in the last report."
+        return f"{begin}, as in the last report."
     if reason == "coarser":
         return (
-            f"{title} is told {length} from now on, since too little could be shown by shorter periods. What "
-            "was told before stands."
+            f"{begin} from now on, since too little could be shown by shorter periods. What was told before "
+            "stands."
         )
+    shares = "; ".join(_shares("" if one else title, row) for title, row in rows.items())
     if reason == "most":
         return (
-            f"{title} is told {length}: that shows the most of its rates ({_share(told)}), though not the "
-            "three quarters that are wanted."
+            f"{begin}: that shows the most of {its} rates ({shares}), though not the three quarters that are "
+            "wanted."
         )
-    if is_number(shorter):
+    if all(is_number(getattr(row, "shorter", None)) for row in rows.values()):
         return (
-            f"{title} is told {length}, the shortest periods by which at least three quarters of its rates "
-            f"can be shown ({_share(told)}; by shorter periods {_share(shorter)})."
+            f"{begin}, the shortest periods by which at least three quarters of {its} rates can be shown "
+            f"({shares})."
         )
-    return f"{title} is told {length}: at least three quarters of its rates can be shown ({_share(told)})."
+    return f"{begin}: at least three quarters of {its} rates can be shown ({shares})."
+
+
+def _shares(title: str, row: object) -> str:
+    """The share of rates shown and, beside it, that by shorter periods; `title` says whose, if not empty."""
+    told, shorter = (getattr(row, name, None) for name in ("told", "shorter"))
+    if getattr(row, "reason", "") == "most" or not is_number(shorter):
+        return f"{title} {_share(told)}".strip()
+    return f"{title} {_share(told)}, by shorter periods {_share(shorter)}".strip()
 
 
 def _share(value: object) -> str:
