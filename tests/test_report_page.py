@@ -67,6 +67,7 @@ def whole() -> str:
 def seen(text: str) -> str:
     """What a reader sees: the text without its marks, spaces folded."""
     text = re.sub(r"<(style|svg).*?</\1>", " ", text, flags=re.DOTALL)
+    text = re.sub(r'<span class="nb">([^<]*)</span>', r"\1", text)  # part of a word or a bracket
     text = html.unescape(re.sub(r"<[^>]+>", " ", text)).replace("\u202f", " ")
     return re.sub(r"\s+([.,;)])", r"\1", re.sub(r"\s+", " ", text))
 
@@ -353,3 +354,12 @@ def test_a_part_stands_on_the_page_once_its_table_is_there() -> None:
     assert "\u202e" not in text
     assert "hidden" in seen(text[text.index('id="safety"') : text.index('id="about"')])
     assert 'id="safety"' not in page(report_tables.everything())
+
+
+def test_no_narrow_screen_parts_a_name_or_the_limits_of_a_difference(whole: str) -> None:
+    assert '<span class="nb">PHQ-9</span> halved' in whole
+    rest = re.sub(r'<span class="nb">[^<]*</span>', " ", whole)
+    rest = re.sub(r"<(style|svg|title).*?</\1>|<[^>]*>", " ", rest, flags=re.DOTALL)
+    assert "PHQ-9" not in rest
+    assert "PCL-5" not in rest
+    assert not re.search(r'="[^">]*<span', whole)  # no mark in an attribute

@@ -24,7 +24,7 @@ from ketaoutcomes.figures.axes import (
     title,
     write_below,
 )
-from ketaoutcomes.results.wording import count, label
+from ketaoutcomes.results.wording import capital, count, label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,5 +84,5 @@ def side_effects(
     write_below(ax, 0, "session", row=0)
     name_lines(ax, ends, gap=0.085)
     what = names.get(measure, readable(measure))
-    title(ax, f"{what[:1].upper()}{what[1:]} by session, of those on record", pad=8)
+    title(ax, f"{capital(what)} by session, of those on record", pad=8)
     return ax

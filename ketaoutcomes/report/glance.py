@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ketaoutcomes.report.additions import each_row
-from ketaoutcomes.report.days import WHOLE
-from ketaoutcomes.results.wording import HIDDEN, count, interval, is_number, label, listed, percent
+from ketaoutcomes.results.wording import HIDDEN, capital, count, interval, is_number, label, listed, percent
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ketaoutcomes.report.days import Stands
     from ketaoutcomes.report.finished import Described
     from ketaoutcomes.report.overview import Change
     from ketaoutcomes.report.views import Stay, Words
@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
 def glance(
     tables: Mapping[str, Described], words: Words, changes: Sequence[Change], stays: Sequence[Stay],
-    days: Mapping[str, str] | None = None,
+    days: Mapping[str, Stands] | None = None,
 ) -> list[Line]:  # fmt: skip
     """The lines that these tables can answer, in reading order.
 
@@ -43,18 +43,15 @@ def glance(
         Line("safety", "Was anybody harmed?", _harmed(tables.get("safety"), words)),
         Line("sites", "Do sites differ?", _differ(None if funnel is None else funnel.table, words)),
     )
-    return [_dated(line, (days or {}).get(line.id, "")) for line in found if line.says]
+    return [_dated(line, (days or {}).get(line.id)) for line in found if line.says]
 
 
-def _dated(line: Line, day: str) -> Line:
+def _dated(line: Line, stands: Stands | None) -> Line:
     """A line with the day of its section, where that is not the report's."""
-    if not day:
+    if stands is None:
         return line
-    whole = day.removeprefix(WHOLE)
-    said = (
-        f"(As of {whole})" if whole != day and ":" not in whole else "(In part of an earlier day: see there.)"
-    )
-    return line._replace(says=f"{line.says} {said}")
+    said = f"As of {stands.whole}." if stands.whole else "In part of an earlier day: see there."
+    return line._replace(says=f"{line.says} ({said})")
 
 
 def _stayed(stays: Sequence[Stay]) -> str:
@@ -111,7 +108,7 @@ def _harmed(described: Described | None, words: Words) -> str:
             ):
                 told.append(f"{label(criterion.title, 160)} at the last score in {_of(row)} scored")
     text = "; ".join(told)
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    return f"{capital(text)}." if text else ""
 
 
 def _of(row: Any) -> str:

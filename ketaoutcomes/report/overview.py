@@ -13,6 +13,7 @@ from ketaoutcomes.report.charts import chart
 from ketaoutcomes.results.control_results import CHART_SAID
 from ketaoutcomes.results.wording import (
     HIDDEN,
+    capital,
     count,
     decimal,
     gap,
@@ -147,7 +148,7 @@ def _moved(chart: pd.DataFrame) -> str:
     hidden = int((chart["reason"] == "hidden").sum())
     gaps = f", {hidden} of them hidden" if hidden else ""
     sure = "Provisional limits" if one["status"] == "provisional" else "Limits"
-    return f"{said} {kind[:1].upper() + kind[1:]}. {sure} {held} {inside[0]} to {inside[-1]}{gaps}."
+    return f"{said} {capital(kind)}. {sure} {held} {inside[0]} to {inside[-1]}{gaps}."
 
 
 def funnels(tables: Mapping[str, Described], words: Words) -> list[tuple[Shown, ...]]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from markupsafe import escape
 
 from ketaoutcomes import figures
 from ketaoutcomes.report import overview, sentences, views
@@ -79,7 +82,21 @@ def render(
         "profile_says": PROFILES.get(profile or "", ""), "as_of": sentences.counted(meta.as_of, header.as_of),
         "dates_say": sentences.DATES.get(meta.dates, ""), "level": f"{100 * plan.rates.level:g}",
     }  # fmt: skip
-    return templates.get_template("page.html").render({**context, **content})
+    page = templates.get_template("page.html").render({**context, **content})
+    return _unbroken(page, content["words"].titles.values())
+
+
+def _unbroken(page: str, names: Iterable[str]) -> str:
+    """The page with what a narrow screen must not part marked so: PHQ-9, and limits such as (−4 to +2).
+
+    A browser may part a name after its hyphen. A mark keeps it together and leaves the text as it is for who
+    searches or copies it; a hyphen of another kind would not.
+    """
+    long_first = sorted((name for name in names if "-" in name), key=len, reverse=True)
+    limits = r"\([+\N{MINUS SIGN}]?\d+ to [+\N{MINUS SIGN}]?\d+\)"
+    text = "|".join([*(re.escape(str(escape(name))) for name in long_first), limits])
+    found = re.compile(rf"<(style|svg|title)\b.*?</\1>|<[^>]*>|({text})", re.DOTALL)
+    return found.sub(lambda m: f'<span class="nb">{m[2]}</span>' if m[2] else m[0], page)
 
 
 @cache
@@ -93,7 +110,7 @@ def environment() -> tuple[Environment, str]:
     )  # fmt: skip
     templates.filters.update(
         count=wording.count, label=wording.label, reason=sentences.reason, source=sentences.source,
-        plain="{:g}".format, sentence=_sentence,
+        plain="{:g}".format, sentence=wording.capital,
     )  # fmt: skip
     templates.globals.update(
         percent=wording.percent, interval=wording.interval, is_number=wording.is_number,
@@ -118,7 +135,7 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
     changes, stays = overview.changed(get("changes"), words), views.stays(get("retention"), words)
     dated = days(tables, words)
     content = {
-        "words": words, "days": dated,
+        "words": words, "days": {section: stands.says for section, stands in dated.items()},
         "glance": glance(tables, words, changes, stays, dated),
         "methods": paragraphs, "references": references, "gates": _gates(plan, words),
         "ordinal": plan.population.courses, "latest": views.latest(get("rates_period"), words),
@@ -187,10 +204,6 @@ def _judged_by(plan: Plan, words: views.Words, sessions: Mapping[str, Any]) -> l
 
 def _shown(found: list[tuple[str, views.Block]]) -> list[views.Block]:
     return [block for _, block in found if block.is_shown]
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _methods(text: str) -> tuple[list[str], list[str]]:

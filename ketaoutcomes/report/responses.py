@@ -19,7 +19,17 @@ from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.overview import Shown
 from ketaoutcomes.report.sentences import short_name
 from ketaoutcomes.results import lasting_results
-from ketaoutcomes.results.wording import HIDDEN, NONE, count, interval, is_number, label, listed, share
+from ketaoutcomes.results.wording import (
+    HIDDEN,
+    NONE,
+    capital,
+    count,
+    interval,
+    is_number,
+    label,
+    listed,
+    share,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -208,7 +218,7 @@ def _sessions_table(table: pd.DataFrame, words: Words) -> list[Plain]:
                 else HIDDEN if row is not None and row.reason == HIDDEN else NONE
                 for row in rows
             ]  # fmt: skip
-            lines.append((words.protocols.get(protocol, label(protocol)), count(due), *cells))
+            lines.append((capital(words.protocols.get(protocol, label(protocol))), count(due), *cells))
         if lines:
             heads = (("protocol", True), ("due", False), *((f"session {point}", False) for point in points))
             title = f"{_name(criterion, words)}: met at a score by session, of all due"

@@ -16,6 +16,7 @@ from ketaoutcomes.results.safety_results import NOT_A_SYSTEM, TITLES, safety
 from ketaoutcomes.results.wording import (
     HIDDEN,
     NONE,
+    capital,
     count,
     decimal,
     interval,
@@ -109,7 +110,7 @@ def _coverage(seen: pd.DataFrame) -> str:
 def _title(measure: str) -> str:
     known = {event.name: event.title for event in events()}
     text = known.get(measure) or label(measure, 160)
-    return text[:1].upper() + text[1:]
+    return capital(text)
 
 
 def _short(event: Event) -> str:
@@ -166,7 +167,7 @@ def _by_session(protocol: str, rows: pd.DataFrame, words: Words) -> Plain | None
     heads = [("session", True), ("given", False), *((_short(event), False) for event in columns)]
     heads += [(MEASURED[name], False) for name in measured]
     name = words.protocols.get(protocol, label(protocol))
-    title = f"{name[:1].upper()}{name[1:]}: share of sessions on record"
+    title = f"{capital(name)}: share of sessions on record"
     return Plain(title, tuple(heads), tuple(lines))
 
 
@@ -202,7 +203,7 @@ def _fading(groups: Mapping[str, pd.DataFrame], words: Words) -> tuple[Shown, ..
             f"{share(last['value'])} in session {last['point']}"
         )
     says = f"Of sessions on record: {'; '.join(said)}."
-    title = f"{event.title[:1].upper()}{event.title[1:]} by session"
+    title = f"{capital(event.title)} by session"
     return (Shown(title, says, _drawn([own[name] for name in words.by_plan(own)], event.name, says)),)
 
 

@@ -182,6 +182,15 @@ def label(text: object, longest: int = 60) -> str:
     return f"{kept[: longest - 8].rstrip()}… {mark}"
 
 
+def capital(text: str) -> str:
+    """A text that begins a sentence, a row or a cell: its first letter a capital, the rest as it is.
+
+    >>> capital("oral or sublingual at home"), capital("PHQ-9 halved"), capital("")
+    ('Oral or sublingual at home', 'PHQ-9 halved', '')
+    """
+    return text[:1].upper() + text[1:]
+
+
 def listed(words: list[str]) -> str:
     """Words as a sentence lists them.
 
