@@ -177,6 +177,21 @@ def test_mean_change_by_quarter_and_the_youngest_is_not_over():
         control_results.mean_charts(ko.Study(ko.load_sample()).tally(at="end", tables=("values",)))
 
 
+def test_mean_change_by_month_is_of_those_scored_in_the_month_of_coming_due():
+    study = ko.Study(ko.load_sample(), as_of="2026-10-15")
+    table = study.mean_chart(per="month")
+    scored = study.rates(at="month", criteria="phq9_response50", analysis="observed")
+    own = table[table["instrument"] == "phq9"].set_index("period")
+    assert own["n"].to_dict() == scored.set_index("point")["n"].to_dict()
+    assert own.loc["2026-10", "reason"] == "period_not_over"
+    assert (own["reason"].iloc[:-1] == "").all()
+    total = study.trajectory(at="end", variable="change")
+    end = total[(total["instrument"] == "phq9") & (total["axis"] == "end")].iloc[0]
+    assert (own["mean"] * own["n"]).sum() == pytest.approx(end["mean"] * end["n"])
+    with pytest.raises(ValueError, match="per must be one of quarter, month"):
+        study.mean_chart(per="week")
+
+
 SITES = [
     ("end", int(0.4 * n), n, f"S{i:02d}")
     for i, n in enumerate((15, 30, 45, 60, 80, 100, 120, 150, 200, 250, 300))

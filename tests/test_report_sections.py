@@ -370,3 +370,13 @@ def test_a_line_at_first_glance_is_left_out_where_it_could_not_be_answered() -> 
     day = {"safety": Stands("Repeated as it stood on 30 September 2026.", "30 September 2026")}
     (line,) = glance(hidden, Words(Plan()), [], [], day)
     assert line.says.endswith("hidden. (As of 30 September 2026.)")
+
+
+def test_the_mean_change_is_charted_for_the_house_and_its_absence_said_to_others(
+    written: dict[str, str],
+) -> None:
+    inside, outside = (section(written[audience], "over-time") for audience in ("internal", "shared"))
+    assert "<b>PHQ-9 mean change from baseline at the end, of those scored.</b> Between −10.0 and" in inside
+    assert "(XmR chart)." in inside
+    assert "mean change from baseline" not in outside
+    assert "control chart in internal reports only" in outside

@@ -13,15 +13,14 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.counts.tallies import COUNTS, KEYS, Counted
+from ketaoutcomes.per_patient.calendar import calendar_month, month_label
 from ketaoutcomes.per_patient.courses import NEVER, REASONS
 from ketaoutcomes.per_patient.outcomes import KINDS, STATES, states
 from ketaoutcomes.per_patient.patients import (
     NO_COURSE,
     Grouping,
     Patients,
-    calendar_month,
     grouping,
-    month_label,
 )
 from ketaoutcomes.per_patient.windows import Picks, Windows, pick, windows
 

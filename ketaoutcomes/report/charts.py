@@ -31,6 +31,7 @@ _COMMAND = re.compile(r"\s*([A-Za-z])\s*")
 _REPEATED = frozenset(
     {"font-family", "stroke-miterlimit", "font-style", "font-variant", "font-stretch", "font"}
 )
+_OF_TEXT = {"font-size": "10", "text-anchor": "middle"}  # of most texts: said once, of the whole chart
 _DEFAULTS = {"stroke-linejoin": "miter", "stroke-linecap": "butt", "opacity": "1", "stroke-opacity": "1"}
 
 
@@ -106,7 +107,7 @@ def _cleaned(drawn: str, name: str, says: str) -> str:
                 element.remove(child)
         _tidy(element, ids)
     _unwrap(tree)
-    tree.attrib = {"viewBox": tree.attrib["viewBox"], "role": "img", "aria-label": says}
+    tree.attrib = {"viewBox": tree.attrib["viewBox"], "role": "img", "aria-label": says, **_OF_TEXT}
     ElementTree.register_namespace("", _SVG)
     return ElementTree.tostring(tree, encoding="unicode")
 
@@ -134,7 +135,8 @@ def _tidy(element: ElementTree.Element, ids: Mapping[str, str]) -> None:
         if value and key not in _REPEATED and _DEFAULTS.get(key) != value.strip():
             new[key] = renamed(value.strip())
     if element.tag.endswith("}text"):
-        new.update(_font_of(element.attrib.get("style", "")))
+        new = {"text-anchor": "start"} | new | _font_of(element.attrib.get("style", ""))
+        new = {key: value for key, value in new.items() if _OF_TEXT.get(key) != value}
     for key, value in old.items():
         if key == "id":
             if value in ids:
@@ -146,7 +148,7 @@ def _tidy(element: ElementTree.Element, ids: Mapping[str, str]) -> None:
     kept = {"id", "href", "clip-path"}
     new |= {key: _LONG_NUMBER.sub(_rounded, value) for key, value in new.items() if key not in kept}
     if "d" in new:
-        new["d"] = _COMMAND.sub(r"\1", new["d"])
+        new["d"] = _COMMAND.sub(r"\1", new["d"]).strip()
     element.attrib = new
     if not element.tag.endswith("}text"):
         element.text = None

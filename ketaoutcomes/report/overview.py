@@ -8,12 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ketaoutcomes.figures import control_charts as drawn
-from ketaoutcomes.report.additions import each_row
+from ketaoutcomes.report.additions import Plain, each_row
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.results.control_results import CHART_SAID
 from ketaoutcomes.results.wording import (
     HIDDEN,
-    capital,
     count,
     decimal,
     gap,
@@ -48,11 +47,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Shown:
-    """A chart with its title and what it says; `svg` is None where too little can be shown to draw."""
+    """A chart with its title and what it says, and its numbers where no other table holds them.
+
+    `svg` is None where too little can be shown to draw.
+    """
 
     title: str
     says: str
     svg: Markup | None
+    table: Plain | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,28 @@ def _charted(instrument: str, at: int, rows: pd.DataFrame, words: Words) -> Show
     return Shown(title, says, svg)
 
 
+def mean_charts(described: Described | None, words: Words) -> tuple[Shown, ...]:
+    """A control chart of the mean change at the end of the series for each instrument, with its table."""
+    return tuple(_mean_charted(name, rows, words) for name, rows in _by_instrument(described, words))
+
+
+def _mean_charted(instrument: str, rows: pd.DataFrame, words: Words) -> Shown:
+    title = f"{words.titles[instrument]} mean change from baseline at the end, of those scored"
+    means = [float(mean) for mean in rows["mean"] if is_number(mean)]
+    if len(means) < 2:
+        return Shown(title, "Too few months hold a score to draw a line.", None)
+    low, high = (decimal(one) for one in (min(means), max(means)))
+    says = f"Between {low} and {high} points in the {count(float(len(means)))} months. {_moved(rows)}"
+    draw = partial(_control, table=rows.reset_index(drop=True), names=words.short)
+    told = f"Control chart, {title}. {says} The table below holds every number."
+    svg = chart(draw, name=f"mean-change-{instrument}", says=told, size=HALF, right=0.72, top=0.3)
+    heads = (("month", True), ("scored", False), ("mean change", False), ("SD", False))
+    lines = tuple(
+        (period(str(row.period)), count(row.n), decimal(row.mean), decimal(row.sd)) for row in each_row(rows)
+    )
+    return Shown(title, says, svg, Plain(f"{title}, in points", heads, lines))
+
+
 def _control(ax: Any, *, table: pd.DataFrame, names: Mapping[str, str]) -> None:
     drawn.control(table, ax=ax, names=names)
 
@@ -143,12 +168,12 @@ def _moved(chart: pd.DataFrame) -> str:
     inside = [period(str(name)) for name in chart.loc[chart["in_baseline"], "period"]]
     if not inside or one["status"] == "too_few_periods":
         return said if fired else "Too few periods yet for limits of chance."
-    kind = CHART_SAID.get(str(one["chart"]), str(one["chart"]))
+    kind = CHART_SAID.get(str(one["chart"]), str(one["chart"])).replace(" (", ": ").removesuffix(")")
     held = "frozen on" if one["frozen"] else "resting on"
     hidden = int((chart["reason"] == "hidden").sum())
     gaps = f", {hidden} of them hidden" if hidden else ""
     sure = "Provisional limits" if one["status"] == "provisional" else "Limits"
-    return f"{said} {capital(kind)}. {sure} {held} {inside[0]} to {inside[-1]}{gaps}."
+    return f"{said} {sure} {held} {inside[0]} to {inside[-1]}{gaps} ({kind})."
 
 
 def funnels(tables: Mapping[str, Described], words: Words) -> list[tuple[Shown, ...]]:

@@ -18,6 +18,7 @@ from ketaoutcomes.report.beside import beside
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.days import days
 from ketaoutcomes.report.exposed import CLOCKS, exposed
+from ketaoutcomes.report.finished import MEAN_CHANGE
 from ketaoutcomes.report.glance import glance
 from ketaoutcomes.report.lasting import lasting
 from ketaoutcomes.report.quality import quality
@@ -44,6 +45,11 @@ PROFILES = {
     "cms11": "No number that describes 1 to 10 people is shown, nor any from which one could be worked out.",
     "opensafely": "Numbers of 7 people or fewer are not shown; all others are rounded to the nearest 5.",
 }
+
+NO_MEAN_CHANGE = (
+    "The mean change from period to period has a control chart in internal reports only: sums of points by "
+    "period are not among the numbers that are protected here. Mean scores by week stand above."
+)
 
 MEASURED = {
     "started": "first series due",
@@ -153,6 +159,8 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
         "told_by": periods_said(tables, words), "sites_joined": sites_said(tables),
         "months": _shown(views.point_blocks(get("rates_month"), words, draw=False)),
         "control": overview.control_charts(get("control"), words),
+        "mean_change": overview.mean_charts(get(MEAN_CHANGE), words),
+        "no_mean_change": NO_MEAN_CHANGE if audience == "shared" else "",
         "retention": stays, "retention_chart": _retention(get("retention")),
         "measured": _measured(get("measured"), words, has_end=bool(ends)),
         "timing": views.waits(get("timing"), words),

@@ -9,11 +9,13 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes.counts.periods import Period, period
 from ketaoutcomes.counts.tallies import Tally, TallyError, make
 from ketaoutcomes.estimates import control as spc
 from ketaoutcomes.estimates import funnel as funnels
@@ -22,6 +24,8 @@ from ketaoutcomes.results.course_results import rates, trajectory
 
 Array = Any
 PER = ("month", "quarter")
+MEAN_BY = MappingProxyType({"quarter": "start_quarter", "month": "due_month"})
+"""What a chart of means is by: the quarter in which treatment began, or the month of coming due."""
 RULES = ("beyond_limits", "run_of_8")
 PERIODS_SAID = {
     "too_few_periods": "too few periods for limits",
@@ -115,24 +119,28 @@ def mean_charts(
     baseline: tuple[str, str] | None = None,
     rules: Sequence[str] = RULES,
 ) -> pd.DataFrame:
-    """An XmR chart of the mean change at the end of induction, by the quarter treatment began.
+    """An XmR chart of the mean change at the end of induction, by the quarter treatment began or by month.
 
-    `tally` is grouped by `start_quarter`, with the axis end and its values. Columns as `charts`, with mean
-    and sd in place of met and rate. Each quarter's mean counts as one value, whatever its n.
+    `tally` is grouped by `start_quarter`, or by `due_month` (the month in which a course came due, as in
+    `charts`), with the axis end and its values. Columns as `charts`, with mean and sd in place of met and
+    rate; n is of those scored. Each period's mean counts as one value, whatever its n.
     """
-    by = [column for column in tally.header.by if column != "start_quarter"]
-    if len(by) == len(tally.header.by):
-        raise ValueError('this Tally is not grouped by start_quarter; write study.tally(by="start_quarter")')
+    per = next((column for column in MEAN_BY.values() if column in tally.header.by), "")
+    if not per:
+        raise ValueError(
+            'this Tally is not grouped by start_quarter or due_month; write study.tally(by="start_quarter")'
+        )
     table = trajectory(tally, variable)
-    table = table[table["axis"] == "end"].rename(columns={"start_quarter": "period"})
+    table = table[table["axis"] == "end"].rename(columns={per: "period"})
     table = table[~table["period"].isin([BLANK_LABEL, NO_COURSE])]
-    keys = [*by, "instrument"]
+    keys = [*(column for column in tally.header.by if column != per), "instrument"]
     parts = []
     for _, found in table.groupby(keys, sort=False, dropna=False):
-        part = _all_quarters(found, keys)
+        part = _every_period(found, keys)
         inside = _baseline(part["period"], baseline)
         limits = spc.xmr_chart(part["mean"].to_numpy(np.float64), inside)
-        part["open"] = _quarters_open(part["period"], tally)
+        is_open = _quarters_open if per == MEAN_BY["quarter"] else _months_open
+        part["open"] = is_open(part["period"], tally)
         parts.append(_with_limits(part, "mean", limits, inside, baseline is not None, rules))
     return _finished(parts, keys, ["period", "n", "mean", "sd"])
 
@@ -226,15 +234,28 @@ def _named(flags: dict[str, Array], size: int) -> Array:
     return text
 
 
-def _all_quarters(found: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Every quarter from the first to the last, those without anyone with n = 0."""
-    number = [int(q[:4]) * 4 + int(q[-1]) - 1 for q in found["period"]]
-    every = [f"{q // 4}-Q{q % 4 + 1}" for q in range(min(number), max(number) + 1)]
+def _every_period(found: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Every quarter or month from the first to the last, those without anyone with n = 0."""
+    first, last = (period(str(found["period"].agg(end))) for end in ("min", "max"))
+    if first is None or last is None:
+        raise ValueError("a period is written as 2025-Q1 or 2025-01")
+    quarter = first.months > 1
+    every = [_named_period(at, quarter) for at in range(first.first, last.last + 1, first.months)]
     frame = pd.DataFrame({"period": every}).merge(found, on="period", how="left", indicator="_found")
     for key in keys:
         frame[key] = found[key].iloc[0]
     frame["n"] = frame["n"].where(frame.pop("_found") == "both", 0)
     return frame
+
+
+def _named_period(month: int, quarter: bool) -> str:
+    year, at = divmod(month, 12)
+    return f"{year}-Q{at // 3 + 1}" if quarter else Period(month).name
+
+
+def _months_open(months: pd.Series[str], tally: Tally) -> Array:
+    """Which months of coming due are not over yet."""
+    return months.to_numpy() == _open_period(tally.header.as_of, "month")
 
 
 def _quarters_open(quarters: pd.Series[str], tally: Tally) -> Array:

@@ -10,6 +10,7 @@ import pandas as pd
 from ketaoutcomes.per_patient.derived import ENTRY
 from ketaoutcomes.results import benchmarks, comparisons, control_results
 from ketaoutcomes.results.course_results import as_tuple
+from ketaoutcomes.shown import WrongChoice
 
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Tally
@@ -127,10 +128,13 @@ class ComparisonVerbs:
             counted, kind=kind, analysis=analysis, per=per, baseline=baseline, rules=rules
         )
 
-    def mean_chart(self, *, by: Names = None, baseline: tuple[str, str] | None = None) -> pd.DataFrame:
+    def mean_chart(
+        self, *, by: Names = None, per: str = "quarter", baseline: tuple[str, str] | None = None
+    ) -> pd.DataFrame:
         """Mean change at the end of induction by the quarter treatment began, with XmR limits.
 
-        In points of the instrument; columns as `control_results.mean_charts` has them.
+        In points of the instrument; columns as `control_results.mean_charts` has them. With `per="month"`, by
+        the month in which courses came due, as in `control_chart`.
 
         >>> table = study.mean_chart().query("instrument == 'phq9'")
         >>> print(table[["period", "n", "mean", "status"]].head(2).round(1).to_string(index=False))
@@ -138,7 +142,9 @@ class ComparisonVerbs:
         2025-Q2  93  -7.1 too_few_periods
         2025-Q3 147  -8.5 too_few_periods
         """
-        grouping = ("start_quarter", *as_tuple(by or ()))
+        if per not in control_results.MEAN_BY:
+            raise WrongChoice(f"per must be one of {', '.join(control_results.MEAN_BY)}; got {per!r}")
+        grouping = (control_results.MEAN_BY[per], *as_tuple(by or ()))
         return control_results.mean_charts(
             self.tally(by=grouping, at="end", tables=("values",)), baseline=baseline
         )
