@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ketaoutcomes import intake
 from ketaoutcomes.counts.periods import closed_until, last_day
 from ketaoutcomes.counts.tallies import typed
 from ketaoutcomes.disclosure import (
@@ -27,6 +28,7 @@ from ketaoutcomes.disclosure import (
     tellings,
 )
 from ketaoutcomes.notices import silent
+from ketaoutcomes.per_patient import ends
 from ketaoutcomes.plan import PlanError
 from ketaoutcomes.report.finished import MEAN_CHANGE
 from ketaoutcomes.report.meta import Meta
@@ -209,7 +211,17 @@ def report_meta(study: Study, tallies: dict[str, Tally]) -> Meta:
         problems=_problems(study, hide=protected),
         rules={code: rule.title for code, rule in rules().items()},
         left_out=study.cohort.left_out,
+        notices=_notices(study, hide=protected),
     )
+
+
+def _notices(study: Study, *, hide: bool) -> list[tuple[str, str]]:
+    """Warnings that apply to the report; a shared one does not print their texts: a day may be one person's.
+
+    That a criterion's instrument has no score (W03) is seen at its rates.
+    """
+    found = [*ends.noticed(study.cohort, study.as_of), *intake.noticed(study.cohort)]
+    return [(code, "" if hide else text) for code, text in found]
 
 
 def _problems(study: Study, *, hide: bool) -> pd.DataFrame:

@@ -95,7 +95,7 @@ def test_every_code_given_has_a_page_and_every_page_is_given() -> None:
     given = {
         code
         for path in package.rglob("*.py")
-        for code in re.findall(r'\bnotice\(\s*"(W[0-9]+)"', path.read_text(encoding="utf-8"))
+        for code in re.findall(r'\(\s*"(W[0-9]+)",', path.read_text(encoding="utf-8"))
     }
     assert given == set(notices.pages())
     for code, page in notices.pages().items():
@@ -187,3 +187,19 @@ def test_a_study_counts_in_sight(clock: list[float], monkeypatch: pytest.MonkeyP
     pd.testing.assert_frame_equal(ko.Study(study.cohort, as_of="2026-10").rates(at="end"), whole)
     assert "\rcounting: 1,000 of 1,200 patients" in screen.getvalue()
     assert screen.getvalue().endswith(" \r")
+
+
+@pytest.mark.parametrize("audience", ["internal", "shared"])
+def test_a_report_shows_the_warnings_that_apply_to_it(audience: str, tmp_path: Path) -> None:
+    plan = ko.Plan(population={"observed_from": "2025-01-01"})
+    with pytest.warns(Notice, match="W01"):
+        study = ko.Study(cohort(plan), as_of="2026-06")
+    study.report(tmp_path / audience, audience=audience)
+    page = (tmp_path / audience / "report.html").read_text(encoding="utf-8")
+    letter = (tmp_path / audience / "email.eml").read_text(encoding="utf-8")
+    head, _, about = page.partition("<main")
+    assert "The as-of day lies long after the last record: look at this first" in head
+    assert "(W01).</strong>" in about
+    assert "The as-of day lies long after the last record" in letter
+    told = "the last dose or score on record is of 2026-01-20" in about  # a day that is one person's
+    assert told == (audience == "internal")

@@ -58,10 +58,21 @@ def read(
     [['007', 18.0], ['7', 9.0]]
     """
     cohort = take_in(paths, plan, allow_empty=allow_empty, keep_going=keep_going).cohort
-    share = quarantined_share(cohort)
-    if share > THRESHOLD:
-        notice("W04", f"{share:.1%} of the rows have something set aside: more than {THRESHOLD:.0%}")
+    for code, text in noticed(cohort):
+        notice(code, text)
     return cohort
+
+
+def noticed(cohort: Cohort) -> list[tuple[str, str]]:
+    """What is remarkable of how a cohort was read: codes of warnings (W04), and their texts.
+
+    >>> noticed(cohort)
+    []
+    """
+    share = quarantined_share(cohort)
+    if share <= THRESHOLD:
+        return []
+    return [("W04", f"{share:.1%} of the rows have something set aside: more than {THRESHOLD:.0%}")]
 
 
 @dataclass

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ketaoutcomes import figures
+from ketaoutcomes.notices import pages
 from ketaoutcomes.report import sentences, views
 from ketaoutcomes.report.charts import picture
 from ketaoutcomes.report.mail import Letter, eml
@@ -41,7 +42,7 @@ def letter(
     return eml(
         Letter(
             subject=f"{label(meta.title)}, {sentences.counted(meta.as_of, header.as_of)}",
-            paragraphs=[*_answers(content), *days],
+            paragraphs=[*_answers(content), *_first(meta), *days],
             lines=[(line.question, line.says) for line in content["glance"]],
             table=_table(content["ends"]),
             picture=drawn,
@@ -50,6 +51,11 @@ def letter(
             notice=AUDIENCES[audience] + "." if inside else "",
         )
     )
+
+
+def _first(meta: Meta) -> list[str]:
+    """Warnings that apply to the report, for the page to explain."""
+    return [f"{pages()[code]['title']}: see data quality on the page first." for code, _ in meta.notices]
 
 
 def _answers(content: Mapping[str, Any]) -> list[str]:

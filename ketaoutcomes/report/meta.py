@@ -67,6 +67,7 @@ class Meta:
     `ledger` has one row per file, table, outcome and reason with `n` rows of input; `problems` one row per
     rule and action with `n` findings, and `people` where they are counted. Both arrive protected: a missing
     number is a hidden one. `rules` says a rule's code in words; `left_out` names files that were refused.
+    `notices` are warnings that apply (`ketaoutcomes.notices`): code, and text (empty if not to be told).
     """
 
     as_of: str
@@ -78,3 +79,4 @@ class Meta:
     rules: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=versions)
     left_out: Sequence[str] = ()
+    notices: Sequence[tuple[str, str]] = ()

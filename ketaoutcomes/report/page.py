@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from markupsafe import escape
 
 from ketaoutcomes import figures
+from ketaoutcomes.notices import pages
 from ketaoutcomes.report import overview, sentences, views
 from ketaoutcomes.report.additions import Addition, Plain, plain
 from ketaoutcomes.report.beside import beside
@@ -83,6 +84,7 @@ def render(
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     context = {
         "style": style, "style_hash": f"sha256-{digest}", "meta": meta, "plan": plan, "header": header,
+        "notices": [(code, text, pages()[code]) for code, text in meta.notices],
         "files": meta.ledger is not None and bool((meta.ledger["file"] != "").any()),
         "audience": audience, "stands_for": AUDIENCES[audience], "profile": profile,
         "profile_says": PROFILES.get(profile or "", ""), "as_of": sentences.counted(meta.as_of, header.as_of),
