@@ -33,6 +33,7 @@ from ketaoutcomes.plan import PlanError
 from ketaoutcomes.report.finished import MEAN_CHANGE
 from ketaoutcomes.report.meta import Meta
 from ketaoutcomes.report.previous import Last, last_report
+from ketaoutcomes.report.responses import OTHER_RESPONSES
 
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Tally
@@ -154,8 +155,24 @@ def _counted(study: Study, *, audience: str, last: Last | None = None) -> dict[s
                 by="protocol", at="session", kind="ever", criteria=list(study.plan.firsts), tables=("points",)
             )
             tallies["durability"] = study.tally(at="end", tables=("curves", "durability"))
+            tallies |= _other_responses(study)
     tallies |= _measured(study, last)
     return {name: _unsigned(tally) for name, tally in tallies.items()}
+
+
+def _other_responses(study: Study) -> dict[str, Tally]:
+    """Good time by the first criterion of each other instrument: whether its early responses lasted.
+
+    Counted under plans of their own, beside which nothing can be protected.
+    """
+    found = {}
+    for name in study.plan.firsts:
+        instrument = study.plan.definitions.criterion(name).instrument
+        if name != study.plan.good_time.criterion and instrument in study.cohort.score_records:
+            plan = study.plan.replace(good_time={"criterion": name})
+            other = type(study)(study.cohort, study.as_of, plan=plan)
+            found[f"{OTHER_RESPONSES}{instrument}"] = other.tally(at="end", tables=("good_time",))
+    return found
 
 
 MEASURES = ("cms159", "response_12m", "remission_6m", "response_6m", "drr_e")

@@ -156,13 +156,19 @@ def test_what_is_told_of_early_responses_is_in_the_table() -> None:
     for audience in ("shared", "internal"):
         found = tables(audience)
         part = lasting(found, words(), shared=audience == "shared")
-        last = found["durability_kept"].table.iloc[-1]
-        told = cells(part, "PHQ-9 halved: what became of it")["12 weeks"]
-        assert told[:3] == (str(last["lost"]), str(last["not_scored"]), str(last["at_risk"]))
-        assert told[3].startswith(f"{100 * last['no_relapse']:.0f}")
         assert part is not None
-        (said,) = [one for one in part.says if one.startswith("Of 323 mature courses")]
-        assert f"and {last['lost']} by 12 weeks." in said
+        kept = found["durability_kept"].table
+        names = {"phq9_response50": "PHQ-9 halved", "pcl5_reliable15": "PCL-5 down 15 points"}
+        assert list(kept["criterion"].unique()) == list(names)[: 1 if audience == "shared" else 2]
+        for criterion, own in kept.groupby("criterion"):
+            last, name = own.iloc[-1], names[str(criterion)]
+            told = cells(part, f"{name}: what became of it")["12 weeks"]
+            assert told[:3] == (str(last["lost"]), str(last["not_scored"]), str(last["at_risk"]))
+            assert told[3].startswith(f"{100 * last['no_relapse']:.0f}")
+            (said,) = [one for one in part.says if f"mature courses that met “{name}”" in one]
+            assert f"and {last['lost']} by 12 weeks." in said
+        only = [one for one in part.notes if one.startswith("All this is of “PHQ-9 halved”")]
+        assert bool(only) == (audience == "shared")
     by_session = cells(lasting(tables("internal"), words()), "PHQ-9 halved: met at a score by session")
     assert [row[0] for row in by_session.values()] == ["461", "115", "137"]
     assert "durability_by_session" not in tables("shared")

@@ -10,7 +10,7 @@ from ketaoutcomes.report.additions import Addition, Plain, each_row
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.overview import Shown
-from ketaoutcomes.report.responses import response_tables, told_of
+from ketaoutcomes.report.responses import KEPT, STARTED, response_tables, told_of
 from ketaoutcomes.results import response_curves
 from ketaoutcomes.results.durability import CAUTION, durability
 from ketaoutcomes.results.wording import NONE, count, interval, is_number, label, listed, percent, share
@@ -87,8 +87,20 @@ def lasting(
     if inside:
         more, charts, found = _inside(tables, words)
         says, figures, shown = [*says, *more], [*figures, *charts], [*shown, *found]
-    notes = (NOT_TOLD,) if shared else ()
+    notes = (*_one_only(tables, words), NOT_TOLD) if shared else ()
     return Addition(NAME, TITLE, (CAUTION,), tuple(shown), tuple(says), tuple(figures), notes)
+
+
+def _one_only(tables: Mapping[str, Described], words: Words) -> tuple[str, ...]:
+    """That a shared report follows one criterion, and why, where the plan has first criteria of others."""
+    told = [str(tables[name].table["criterion"].iloc[0]) for name in (STARTED, KEPT) if name in tables]
+    others = [_name(name, words) for name in words.first.values() if name not in told]
+    if not told or not others:
+        return ()
+    return (
+        f"All this is of “{_name(told[0], words)}”, the criterion of good time. The same courses followed by "
+        f"another, as “{others[0]}”, would have to be protected beside it, and that is not done yet.",
+    )
 
 
 REPEATED = "These numbers stand as they did on {day}: the difference of two reports would tell of a few."

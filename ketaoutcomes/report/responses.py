@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 ONSET = "onset"
 """Name of a report's Tally of who had ever met the first criteria, by session."""
 
+OTHER_RESPONSES = "responses_"
+"""What the names of Tallies of good time by the first criterion of another instrument begin with."""
+
 STARTED, BY_SESSION, KEPT, BOOSTERS = (
     f"durability_{name}" for name in ("started", "by_session", "kept", "doses")
 )
@@ -59,18 +62,24 @@ _BOOSTERS = "Doses after the planned series, of mature courses whose protocol pl
 
 def response_tables(tallies: Mapping[str, Tally]) -> list[Described]:
     """The finished tables of responses that every report may hold; none where nothing of it was counted."""
+    import pandas as pd
+
     from ketaoutcomes.results.course_results import rates
 
     found = []
     good_time = next((t for t in tallies.values() if t.header.basis and not t.header.by), None)
+    others = [tally for name, tally in tallies.items() if name.startswith(OTHER_RESPONSES)]
     if good_time is not None and len(good_time.transitions):
-        found.append(Described(STARTED, "Responses by day", _STARTED, _started(good_time)))
+        started = [_started(one) for one in (good_time, *others) if len(one.transitions)]
+        started_table = pd.concat(started, ignore_index=True)
+        found.append(Described(STARTED, "Responses by day", _STARTED, started_table))
     if ONSET in tallies:
         table = rates(tallies[ONSET], at="session", kind="ever", analysis="nri")
         table = table[table["point"].astype(str) != ""].reset_index(drop=True)
         found.append(Described(BY_SESSION, "Responses by session", _BY_SESSION, table))
     if good_time is not None:
-        kept, doses = lasting_results.kept(good_time), lasting_results.boosters(good_time)
+        each = [lasting_results.kept(one) for one in (good_time, *others)]
+        kept, doses = pd.concat(each, ignore_index=True), lasting_results.boosters(good_time)
         found.append(Described(KEPT, "Early responses, later", _KEPT, kept))
         found.append(Described(BOOSTERS, "Boosters of mature courses", _BOOSTERS, doses))
     return [one for one in found if len(one.table)]
@@ -106,21 +115,27 @@ def told_of(tables: Mapping[str, Described], words: Words, *, shared: bool, soon
     figures: list[Shown] = []
     shown: list[Plain] = []
     get = {name: tables[name].table for name in (STARTED, BY_SESSION, KEPT, BOOSTERS) if name in tables}
-    if STARTED in get:
-        says.append(_how_soon(get[STARTED], words))
-        figures += _soon_chart(get[STARTED], words, shared) if soon else []
+    for own in _by_criterion(get.get(STARTED)):
+        says.append(_how_soon(own, words))
+        figures += _soon_chart(own, words, shared) if soon else []
     if BY_SESSION in get:
-        says += _sessions_said(get[BY_SESSION], words)
         shown += _sessions_table(get[BY_SESSION], words)
-    if KEPT in get:
-        says.append(_how_long(get[KEPT], words))
-        if get[KEPT]["n"].iloc[0] != 0:
-            figures += _kept_chart(get[KEPT], words)
-            shown.append(_kept_table(get[KEPT], words))
+    for own in _by_criterion(get.get(KEPT)):
+        says.append(_how_long(own, words))
+        if own["n"].iloc[0] != 0:
+            figures += _kept_chart(own, words)
+            shown.append(_kept_table(own, words))
     if BOOSTERS in get and get[BOOSTERS]["of"].iloc[0] != 0:
         says.append(_boosters_said(get[BOOSTERS]))
         shown.append(_boosters_table(get[BOOSTERS]))
     return Told(tuple(says), tuple(figures), tuple(shown))
+
+
+def _by_criterion(table: pd.DataFrame | None) -> list[pd.DataFrame]:
+    """The rows of each criterion, in their order; none without a table."""
+    if table is None:
+        return []
+    return [rows.reset_index(drop=True) for _, rows in table.groupby("criterion", sort=False)]
 
 
 def _name(criterion: str, words: Words) -> str:
@@ -128,6 +143,10 @@ def _name(criterion: str, words: Words) -> str:
     known = words.known.criterion(criterion)
     title = label(words.known.instrument(known.instrument).title)
     return f"{title} {short_name(known)}"
+
+
+def _instrument(criterion: str, words: Words) -> str:
+    return words.known.criterion(criterion).instrument
 
 
 def _with_limits(rate: float, low: float, high: float) -> str:
@@ -167,37 +186,13 @@ def _soon_chart(table: pd.DataFrame, words: Words, shared: bool) -> list[Shown]:
     drawn = drawn.rename(columns={"share": "estimate"}).drop(columns="named").reset_index(drop=True)
     draw = partial(_draw, figure=figures.curve, table=drawn, names={criterion: "met it"})
     name = _name(criterion, words)
-    svg = chart(draw, name="started", says=f"Chart of {name}. {says}", right=1.7)
+    of = f"started-{_instrument(criterion, words)}"
+    svg = chart(draw, name=of, says=f"Chart of {name}. {says}", right=1.7)
     return [Shown(f"{name}: how soon", says, svg)]
 
 
 def _draw(ax: Any, *, figure: Any, table: pd.DataFrame, names: Mapping[str, str]) -> None:
     figure(table, ax=ax, names=names)
-
-
-def _sessions_said(table: pd.DataFrame, words: Words) -> list[str]:
-    """Of each protocol of which enough is told, who had met the first criterion by which session."""
-    found = []
-    for criterion in (words.first[name] for name in words.instruments):
-        for protocol in words.by_plan(dict.fromkeys(table["protocol"])):
-            own = table[(table["criterion"] == criterion) & (table["protocol"] == protocol)]
-            known = [row for row in each_row(own) if is_number(row.rate)]
-            if len(known) < 2:
-                continue
-            told = [f"{share(row.rate)} by session {row.point}" for row in _some(known)]
-            title = words.protocols.get(protocol, label(protocol))
-            found.append(
-                f"Of {count(known[-1].n)} patients due under {title}, {listed(told)} had met "
-                f"“{_name(criterion, words)}” at any score by then."
-            )
-    return found
-
-
-def _some(rows: list[Any]) -> list[Any]:
-    """The first, the second, one in the middle and the last: as many as a sentence holds."""
-    if len(rows) <= 4:
-        return rows
-    return [rows[0], rows[1], rows[(len(rows) + 1) // 2], rows[-1]]
 
 
 def _sessions_table(table: pd.DataFrame, words: Words) -> list[Plain]:
@@ -267,7 +262,8 @@ def _kept_chart(table: pd.DataFrame, words: Words) -> list[Shown]:
     )
     names = {criterion: "not lost", "others": "all unscored\nhad lost it"}
     draw = partial(_draw, figure=figures.kept, table=table, names=names)
-    svg = chart(draw, name="kept", says=f"Chart of {name}. {says}", right=1.7)
+    of = f"kept-{_instrument(criterion, words)}"
+    svg = chart(draw, name=of, says=f"Chart of {name}. {says}", right=1.7)
     return [Shown(f"{name}: how long", says, svg)]
 
 
