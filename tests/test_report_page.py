@@ -126,7 +126,7 @@ def test_schedules_without_sessions_are_named_and_not_drawn() -> None:
     home = report_tables.rates("session", {"": (0, 0.0)}, 0, protocol="home").assign(reason="not_visit_based")
     tables["rates_session"] = pd.concat([tables["rates_session"], home], ignore_index=True)
     said = seen(page(tables))
-    assert "Not shown here: home. These schedules have no numbered sessions" in said
+    assert "without numbered sessions and so judged by week, below: Oral or sublingual at home." in said
 
 
 def test_hidden_reads_hidden_and_never_zero() -> None:

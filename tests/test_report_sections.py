@@ -144,7 +144,7 @@ def test_both_audiences_read_how_soon_and_how_long_and_one_of_them_more(written:
     for page in (inside, shared):
         assert "phq9_response50" not in page
         assert "A relapse is seen only at a score" in page
-        assert "mature courses that responded" in shared
+        assert "mature courses that met “PHQ-9 halved” by day 60" in page
         assert page.count("<svg") > 1
     assert NOT_TOLD in shared
     assert NOT_TOLD not in inside

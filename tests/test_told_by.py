@@ -30,17 +30,17 @@ def phq9(**changed: object) -> tuple[object, ...]:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({}, "PHQ-9 is told three months at a time, the shortest periods by which at least three quarters of "
-             "its rates can be shown (90 %, by shorter periods 60 %)."),
+        ({}, "PHQ-9 is shown three months at a time, the shortest periods by which at least three quarters "
+             "of its rates can be shown (90 %, by shorter periods 60 %)."),
         ({"step": "months", "shorter": math.nan},
-         "PHQ-9 is told month by month: at least three quarters of its rates can be shown (90 %)."),
+         "PHQ-9 is shown month by month: at least three quarters of its rates can be shown (90 %)."),
         ({"reason": "most", "step": "years", "told": 0.4},
-         "PHQ-9 is told twelve months at a time: that shows the most of its rates (40 %), though not the "
+         "PHQ-9 is shown twelve months at a time: that shows the most of its rates (40 %), though not the "
          "three quarters that are wanted."),
-        ({"reason": "held"}, "PHQ-9 is told three months at a time, as in the last report."),
+        ({"reason": "held"}, "PHQ-9 is shown three months at a time, as in the last report."),
         ({"reason": "coarser", "step": "half-years"},
-         "PHQ-9 is told six months at a time from now on, since too little could be shown by shorter "
-         "periods. What was told before stands."),
+         "PHQ-9 is shown six months at a time from now on, since too little could be shown by shorter "
+         "periods. What was shown before stands."),
     ],
 )  # fmt: skip
 def test_the_length_of_periods_is_told_with_its_reason(changed: dict[str, object], says: str) -> None:
@@ -60,12 +60,12 @@ def test_instruments_counted_to_days_of_their_own_say_so_each() -> None:
 def test_instruments_told_alike_are_named_together_each_with_its_shares() -> None:
     (said, _) = periods_said(tables(PHQ9, phq9(instrument="pcl5", told=1.0, shorter=0.5)), WORDS)
     assert said.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ") == (
-        "PHQ-9 and PCL-5 are told three months at a time, the shortest periods by which at least three "
+        "PHQ-9 and PCL-5 are shown three months at a time, the shortest periods by which at least three "
         "quarters of their rates can be shown (PHQ-9 90 %, by shorter periods 60 %; PCL-5 100 %, by shorter "
         "periods 50 %)."
     )
     apart = periods_said(tables(PHQ9, phq9(instrument="pcl5", reason="held")), WORDS)
-    assert [text.partition(" is told ")[0] for text in apart[:2]] == ["PHQ-9", "PCL-5"]
+    assert [text.partition(" is shown ")[0] for text in apart[:2]] == ["PHQ-9", "PCL-5"]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_instruments_told_alike_are_named_together_each_with_its_shares() -> Non
     [
         ("restated", ["No period has closed since the last report."]),
         ("new", []),
-        ("waiting", ["Not told yet: PHQ-9 August to October 2026. Beside what was told before, some of it "
+        ("waiting", ["Not shown yet: PHQ-9 August to October 2026. Beside what was shown before, some of it "
                      "would tell of too few people."]),
     ],
 )  # fmt: skip
@@ -86,7 +86,7 @@ def test_a_series_says_what_has_closed_and_what_waits(step: str, says: list[str]
 def test_joined_sites_are_named_and_a_name_is_text() -> None:
     site = ("site", "", "joined", "", "", "", math.nan, math.nan, "Cove\nDune")
     assert sites_said(tables(PHQ9, site)) == (
-        "Told together as other sites, since too few of one alone were treated to show: Cove and Dune."
+        "Shown together as other sites, since too few of one alone were treated to show: Cove and Dune."
     )
     assert sites_said(tables(PHQ9)) == ""
     assert told_by(None) == {}

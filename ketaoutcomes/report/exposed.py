@@ -89,7 +89,7 @@ def exposed(tables: Mapping[str, Described], plan: Plan, words: Words) -> Expose
         group_rows=_group_rows(groups),
         kept=_kept(tables.get("good_time_kept")),
         sites=tuple(each_row(tables["good_time_sites"].table)) if "good_time_sites" in tables else (),
-        rules=tuple(each_row(rules)),
+        rules=_in_order(rules, words),
         basis=BASES.get(basis, basis),
         by_target=basis == "target",
     )
@@ -369,6 +369,12 @@ def _partition(groups: pd.DataFrame) -> Markup | None:
     ]
     says = "Chart of mature courses in five groups. The table below holds every number."
     return stacked([("mature", segments)], name="groups", says=says)
+
+
+def _in_order(rules: pd.DataFrame, words: Words) -> tuple[Any, ...]:
+    """The rules of each schedule, in the plan's order."""
+    rows = {str(row.protocol): row for row in each_row(rules)}
+    return tuple(rows[name] for name in words.by_plan(rows))
 
 
 def _kept(described: Described | None) -> str:

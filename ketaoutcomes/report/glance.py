@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ketaoutcomes.counts.safety_counts import NEW
 from ketaoutcomes.report.additions import each_row
+from ketaoutcomes.report.views import scored_of_due
 from ketaoutcomes.results.wording import HIDDEN, capital, count, interval, is_number, label, listed, percent
 
 if TYPE_CHECKING:
@@ -37,9 +39,9 @@ def glance(
     """
     funnel = tables.get("funnel")
     found = (
-        Line("changed", "Has it changed?", " ".join(f"{one.title}: {one.says}" for one in changes)),
-        Line("stayed", "Who stayed?", _stayed(stays)),
-        Line("scored", "Who was scored?", _scored(tables.get("measured"), words)),
+        Line("changed", "Has it changed?", _changed(changes)),
+        Line("stayed", "Who stayed?", _stayed(stays, words)),
+        Line("scored", "Who was scored?", _scored(tables, words)),
         Line("safety", "Was anybody harmed?", _harmed(tables.get("safety"), words)),
         Line("sites", "Do sites differ?", _differ(None if funnel is None else funnel.table, words)),
     )
@@ -54,7 +56,15 @@ def _dated(line: Line, stands: Stands | None) -> Line:
     return line._replace(says=f"{line.says} ({said})")
 
 
-def _stayed(stays: Sequence[Stay]) -> str:
+def _changed(changes: Sequence[Change]) -> str:
+    """What was found for each instrument; the two periods once where they are the same."""
+    spans: dict[str, list[str]] = {}
+    for one in changes:
+        spans.setdefault(one.span, []).append(f"{one.title}: {one.found}")
+    return " ".join(f"{span}. {' '.join(told)}" if span else " ".join(told) for span, told in spans.items())
+
+
+def _stayed(stays: Sequence[Stay], words: Words) -> str:
     """The last session of each schedule that is shown."""
     told = []
     for one in stays:
@@ -62,14 +72,19 @@ def _stayed(stays: Sequence[Stay]) -> str:
         if seen:
             last = seen[-1]
             told.append(
-                f"{percent(last.reached, last.due)} of {count(last.due)} received session {last.session} "
-                f"({label(one.protocol)})"
+                f"{words.schedule(one.protocol)}: {percent(last.reached, last.due)} of {count(last.due)} "
+                f"received session {last.session}"
             )
-    return f"{listed(told)}." if told else ""
+    return f"{'. '.join(told)}." if told else ""
 
 
-def _scored(described: Described | None, words: Words) -> str:
-    """The share with an end score or, where nothing has an end, with any later score."""
+def _scored(tables: Mapping[str, Described], words: Words) -> str:
+    """Of everyone in the rates the share with an end score; else, of all due, with any later score."""
+    if "rates_end" in tables:
+        of_rates = _of_rates(tables["rates_end"].table, words)
+        if of_rates:
+            return f"At the end of the series {of_rates}."
+    described = tables.get("measured")
     if described is None:
         return ""
     table = described.table
@@ -83,6 +98,17 @@ def _scored(described: Described | None, words: Words) -> str:
             due = count(row.of)
     when = "at the end of the series" if step == "end_score" else "after the first dose"
     return f"Of {due} first series due, {listed(told)} {when}." if told else ""
+
+
+def _of_rates(table: pd.DataFrame, words: Words) -> str:
+    """Who is scored of those counted in the rates of each instrument's first criterion."""
+    rows = {name: scored_of_due(table, words.first[name]) for name in words.instruments}
+    told = [
+        f"{percent(row.assessed, row.due)} of the {count(row.due)} due for {words.titles[name]}"
+        for name, row in rows.items()
+        if row is not None
+    ]
+    return f"{listed(told)} have a score" if told else ""
 
 
 def _harmed(described: Described | None, words: Words) -> str:
@@ -107,8 +133,20 @@ def _harmed(described: Described | None, words: Words) -> str:
                 and is_number(row.count)
             ):
                 told.append(f"{label(criterion.title, 160)} at the last score in {_of(row)} scored")
-    text = "; ".join(told)
+    told += [_new_thoughts(row, words) for row in rows if row.measure == NEW and row.point == "last"]
+    text = "; ".join(one for one in told if one)
     return f"{capital(text)}." if text else ""
+
+
+def _new_thoughts(row: Any, words: Words) -> str:
+    """Who answered the safety item above 0 at the last score, having answered 0 at baseline."""
+    known = words.known.instruments.get(str(row.instrument))
+    if known is None or not is_number(row.count) or not is_number(row.n) or not row.n:
+        return ""
+    return (
+        f"thoughts of self-harm ({label(known.title)} item {known.flag_item}) at the last score in "
+        f"{_of(row)} who had none at baseline"
+    )
 
 
 def _of(row: Any) -> str:

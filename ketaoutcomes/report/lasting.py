@@ -27,7 +27,7 @@ NAME = "durability"
 TITLE = "How soon, and for how long"
 NOT_TOLD = (
     "Who had met it by which session, relapse since every response, sustained response, intervals between "
-    "boosters and time off treatment are not told in shared reports: counts that follow people from day to "
+    "boosters and time off treatment are not in shared reports: counts that follow people from day to "
     "day cannot be protected beside the others. An internal report holds them."
 )
 RULES = ("lost", "lost_confirmed")
@@ -72,17 +72,17 @@ def durability_tables(tallies: Mapping[str, Tally], folders: Sequence[str] = ())
 
 
 def lasting(
-    tables: Mapping[str, Described], words: Words, kept: str = "", *, shared: bool = False, day: str = ""
+    tables: Mapping[str, Described], words: Words, *, shared: bool = False, day: str = ""
 ) -> Addition | None:
     """The section: what every report tells of responses, then what only an internal one does.
 
-    `kept` is what good time says of responses later; `day` the one since which a shared report repeats it.
+    `day` is the one since which a shared report repeats it.
     """
     inside = f"{NAME}_summary" in tables
     told = told_of(tables, words, shared=shared, soon=not inside)
-    if not inside and not told.says and not kept:
+    if not inside and not told.says:
         return None
-    says = [*([REPEATED.format(day=day)] if day else []), *told.says, *([kept] if kept else [])]
+    says = [*([REPEATED.format(day=day)] if day else []), *told.says]
     shown, figures = list(told.tables), list(told.figures)
     if inside:
         more, charts, found = _inside(tables, words)

@@ -13,6 +13,7 @@ from ketaoutcomes.report.charts import chart
 from ketaoutcomes.results.control_results import CHART_SAID
 from ketaoutcomes.results.wording import (
     HIDDEN,
+    capital,
     count,
     decimal,
     gap,
@@ -36,13 +37,23 @@ HALF = (5.6, 3.0)
 
 @dataclass(frozen=True)
 class Change:
-    """One instrument, a period against the one before: what it says, and a row per criterion."""
+    """One instrument, a period against the one before: what is found, and a row per criterion."""
 
     title: str
-    says: str
+    found: str
     now: str
     before: str
     rows: tuple[tuple[str, Any], ...]
+
+    @property
+    def span(self) -> str:
+        """The two periods; empty where none are compared."""
+        return f"{self.now} against {self.before}" if self.now else ""
+
+    @property
+    def says(self) -> str:
+        """The periods and what is found."""
+        return f"{self.span}: {self.found}" if self.span else self.found
 
 
 @dataclass(frozen=True)
@@ -79,22 +90,19 @@ def changed(described: Described | None, words: Words) -> list[Change]:
         one = rows.iloc[0]
         now, before = period(str(one["period"])), period(str(one["before"]))
         named = tuple((words.short.get(row.criterion, row.criterion), row) for row in each_row(rows))
-        found.append(Change(words.titles[instrument], _changed(named, now, before), now, before, named))
+        found.append(Change(words.titles[instrument], _changed(named), now, before, named))
     return found
 
 
-def _changed(rows: tuple[tuple[str, Any], ...], now: str, before: str) -> str:
+def _changed(rows: tuple[tuple[str, Any], ...]) -> str:
     moved = [(name, row) for name, row in rows if row.evidence in ("higher", "lower")]
     unknown = [name for name, row in rows if not row.evidence]
+    said = "no evidence of change."
     if moved:
-        told = [f"{name} {gap(row.difference, row.low, row.high)}" for name, row in moved]
-        said = (
-            f"{now} against {before}: {listed(told)} percentage points, more than chance usually gives. "
-            "One in twenty such comparisons shows as much without any change."
-        )
-    else:
-        said = f"{now} against {before}: no evidence of change."
-    return said + (f" {listed(unknown).capitalize()}: {HIDDEN}." if unknown else "")
+        ways = dict.fromkeys(str(row.evidence) for _, row in moved)
+        told = "; ".join(f"{name}: {gap(row.difference, row.low, row.high)}" for name, row in moved)
+        said = f"{listed(list(ways))} rates, by more than chance usually gives. In percentage points, {told}."
+    return said + (f" {capital(listed(unknown))}: {HIDDEN}." if unknown else "")
 
 
 def _by_instrument(described: Described | None, words: Words) -> list[tuple[str, pd.DataFrame]]:

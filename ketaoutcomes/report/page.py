@@ -86,6 +86,7 @@ def render(
         "style": style, "style_hash": f"sha256-{digest}", "meta": meta, "plan": plan, "header": header,
         "notices": [(code, text, pages()[code]) for code, text in meta.notices],
         "files": meta.ledger is not None and bool((meta.ledger["file"] != "").any()),
+        "why": meta.ledger is not None and bool((meta.ledger["reason"] != "").any()),
         "audience": audience, "stands_for": AUDIENCES[audience], "profile": profile,
         "profile_says": PROFILES.get(profile or "", ""), "as_of": sentences.counted(meta.as_of, header.as_of),
         "dates_say": sentences.DATES.get(meta.dates, ""), "level": f"{100 * plan.rates.level:g}",
@@ -95,13 +96,13 @@ def render(
 
 
 def _unbroken(page: str, names: Iterable[str]) -> str:
-    """The page with what a narrow screen must not part marked so: PHQ-9, and limits such as (−4 to +2).
+    """The page with what a narrow screen must not part marked so: PHQ-9, and limits such as −1 (−4 to +2).
 
     A browser may part a name after its hyphen. A mark keeps it together and leaves the text as it is for who
     searches or copies it; a hyphen of another kind would not.
     """
     long_first = sorted((name for name in names if "-" in name), key=len, reverse=True)
-    limits = r"\([+\N{MINUS SIGN}]?\d+ to [+\N{MINUS SIGN}]?\d+\)"
+    limits = r"(?:[+\N{MINUS SIGN}]?\d+ )?\([+\N{MINUS SIGN}]?\d+ to [+\N{MINUS SIGN}]?\d+\)"
     text = "|".join([*(re.escape(str(escape(name))) for name in long_first), limits])
     found = re.compile(rf"<(style|svg|title)\b.*?</\1>|<[^>]*>|({text})", re.DOTALL)
     return found.sub(lambda m: f'<span class="nb">{m[2]}</span>' if m[2] else m[0], page)
@@ -135,11 +136,10 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
     sessions: dict[str, list[views.Block]] = {}
     for group, block in views.point_blocks(get("rates_session"), words):
         sessions.setdefault(group, []).append(block)
-    ends = views.group_blocks([get("rates_end"), get("rates_end_by_protocol")], "Protocol", words)
+    ends = views.group_blocks([get("rates_end"), get("rates_end_by_protocol")], "Schedule", words)
     ends = [block for block in ends if block.is_shown]
     visits = [name for name, blocks in sessions.items() if any(block.is_shown for block in blocks)]
     good_time = exposed(tables, plan, words)
-    kept = good_time.kept if good_time and audience == "shared" else ""
     changes, stays = overview.changed(get("changes"), words), views.stays(get("retention"), words)
     dated = days(tables, words)
     content = {
@@ -152,7 +152,7 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
         "protocols": _judged_by(plan, words, sessions), "by_route": not (set(sessions) - {""}),
         "flow": views.flow_steps(get("flow"), words),
         "sessions": {name: sessions[name] for name in words.by_plan(visits)},
-        "by_week_only": words.by_plan(name for name in sessions if name not in visits),
+        "by_week_only": [words.schedule(name) for name in words.by_plan({*sessions} - {*visits})],
         "weeks": _shown(views.point_blocks(get("rates_week"), words)),
         "means": _means(get("trajectory"), words),
         "ends": ends,
@@ -164,10 +164,10 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
         "mean_change": overview.mean_charts(get(MEAN_CHANGE), words),
         "no_mean_change": NO_MEAN_CHANGE if audience == "shared" else "",
         "retention": stays, "retention_chart": _retention(get("retention")),
-        "measured": _measured(get("measured"), words, has_end=bool(ends)),
+        "measured": _measured(get("measured"), words, get("rates_end") if ends else None),
         "timing": views.waits(get("timing"), words),
         "good_time": good_time, "clocks": CLOCKS,
-        "additions": _additions(tables, words, kept, shared=audience == "shared"),
+        "additions": _additions(tables, words, shared=audience == "shared"),
         "hidden_rates": sum(_hidden(described) for described in tables.values()),
         "restated": plain(get("restatements")) if "restatements" in tables else None,  # type: ignore[arg-type]
         "measures": "measures" in tables,
@@ -176,12 +176,10 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
     return content | {"contents": _contents(content)}
 
 
-def _additions(
-    tables: Mapping[str, Described], words: views.Words, kept: str, *, shared: bool
-) -> list[Addition]:
+def _additions(tables: Mapping[str, Described], words: views.Words, *, shared: bool) -> list[Addition]:
     """Parts that stand there only where the report holds their tables, in reading order."""
     parts = (
-        lasting(tables, words, kept, shared=shared, day=good_time_day(tables)),
+        lasting(tables, words, shared=shared, day=good_time_day(tables)),
         side_effects(tables, words),
         quality(tables, words),
         beside(tables, words),
@@ -243,12 +241,13 @@ def _retention(described: Described | None) -> Markup | None:
     return chart(draw, name="retention", says=says, size=(5.6, 2.8), bottom=0.4)
 
 
-def _measured(described: Described | None, words: views.Words, *, has_end: bool) -> list[Drawn]:
+def _measured(described: Described | None, words: views.Words, rates: Described | None) -> list[Drawn]:
+    """The measurement cascade of each instrument; `rates` are those at the end, None where there is none."""
     found: list[Drawn] = []
     for instrument in words.instruments if described is not None else ():
         rows = described.table[described.table["instrument"] == instrument]  # type: ignore[union-attr]
         # Where nothing has an end, nobody can have an end score: not a gap in anybody's measuring.
-        rows = rows if has_end else rows[rows["step"] != "end_score"]
+        rows = rows if rates is not None else rows[rows["step"] != "end_score"]
         if rows.empty:
             continue
         title = words.titles[instrument]
@@ -262,7 +261,12 @@ def _measured(described: Described | None, words: views.Words, *, has_end: bool)
             svg = chart(
                 draw, name=f"measured-{len(found)}", says=says, size=(5.6, 1.7), left=1.5, bottom=0.12
             )
-        found.append(Drawn(title, _scored(title, steps), svg, steps))
+        says = _scored(title, steps)
+        own = None if rates is None else views.scored_of_due(rates.table, words.first[instrument])
+        if own is not None:
+            share = wording.percent(own.assessed, own.due)
+            says += f" Of the {wording.count(own.due)} counted in its rates, {share} have."
+        found.append(Drawn(title, says, svg, steps))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ketaoutcomes.disclosure.linked import REPEATED
@@ -86,7 +86,7 @@ def quality(tables: Mapping[str, Described], words: Words) -> Addition | None:
     rows = [row for row in table.itertuples(index=False) if row.measure in known]
     day = measured_day(tables)
     notes = [f"Repeated as it stood on {day}: people pass from one of its numbers to another."] if day else []
-    notes += [f"{_name(one)}. {_whom(one, words)}" for one in known.values()]
+    notes += _whom(known.values(), words)
     notes += [_outside(tables.get(LEFT_OUT), known), *_not_judged(rows, words)]
     says = tuple(text for text in (_sentence(rows, known),) if text)
     return Addition(NAME, TITLE, ABOUT, (_table(rows, known),), says, (), tuple(notes))
@@ -161,22 +161,38 @@ def _sentence(rows: Sequence[Any], known: Mapping[str, Measure]) -> str:
     return text + "."
 
 
-def _whom(one: Measure, words: Words) -> str:
-    """Who enters a measure, and which score decides."""
+def _whom(measures: Iterable[Measure], words: Words) -> list[str]:
+    """Who enters the measures and which score decides, once for those that share it."""
+    entries: dict[str, dict[str, list[str]]] = {}
+    for one in measures:
+        windows = entries.setdefault(_entry(one, words), {})
+        windows.setdefault(_window(one), []).append(label(one.title, 160))
+    said = {
+        entry: ", or ".join(f"{window} ({'; '.join(titles)})" for window, titles in windows.items())
+        for entry, windows in entries.items()
+    }
+    return [
+        f"Entry: {entry}. The last score decides that stands {windows}." for entry, windows in said.items()
+    ]
+
+
+def _entry(one: Measure, words: Words) -> str:
     ((instrument, least),) = one.at_least.items()
     title = label(words.known.instrument(instrument).title)
-    entry = [f"Entry: the first {title} of {least} or more"]
+    entry = [f"the first {title} of {least} or more"]
     if one.encounter:
         entry.append(f"at {words.known.occurrences[one.encounter].title}")
     if one.diagnosis:
         entry.append(f"with {words.known.occurrences[one.diagnosis].title}")
     if one.age_at_least:
         entry.append(f"aged {one.age_at_least} or more")
+    return ", ".join(entry)
+
+
+def _window(one: Measure) -> str:
     if one.follow_up_days:
-        window = "{} to {} days after it".format(*one.follow_up_days)
-    else:
-        window = f"{one.follow_up_months} months after it, {one.margin_days} days either side"
-    return f"{', '.join(entry)}. The last score decides that stands {window}."
+        return "{} to {} days after it".format(*one.follow_up_days)
+    return f"{one.follow_up_months} months after it, {one.margin_days} days either side"
 
 
 def _outside(described: Described | None, known: Mapping[str, Measure]) -> str:

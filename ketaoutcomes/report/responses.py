@@ -22,7 +22,6 @@ from ketaoutcomes.results import lasting_results
 from ketaoutcomes.results.wording import (
     HIDDEN,
     NONE,
-    capital,
     count,
     interval,
     is_number,
@@ -169,7 +168,7 @@ def _how_soon(table: pd.DataFrame, words: Words) -> str:
     half = known.loc[known["share"] >= 0.5, "day"]
     ends = (
         f"half had by day {int(half.iloc[0])}" if len(half)
-        else f"fewer than half had by day {int(last['day'])}, the last told ({share(float(last['share']))})"
+        else f"fewer than half had by day {int(last['day'])}, the last shown ({share(float(last['share']))})"
     )  # fmt: skip
     return f"Of {count(named[0].n)} who started, {listed(told)} had met “{name}”; {ends}."
 
@@ -181,7 +180,7 @@ def _soon_chart(table: pd.DataFrame, words: Words, shared: bool) -> list[Shown]:
         return []
     criterion = str(table["criterion"].iloc[0])
     says = "Of all who started, whatever their dose, by the day of the score that first showed it."
-    says += " Told once more than ten had gathered, so a few days late." if shared else ""
+    says += " Shown once more than ten had gathered, so a few days late." if shared else ""
     drawn = table[table["day"] % EVERY == 0].assign(competing="", stopped_share=np.nan)
     drawn = drawn.rename(columns={"share": "estimate"}).drop(columns="named").reset_index(drop=True)
     draw = partial(_draw, figure=figures.curve, table=drawn, names={criterion: "met it"})
@@ -213,9 +212,9 @@ def _sessions_table(table: pd.DataFrame, words: Words) -> list[Plain]:
                 else HIDDEN if row is not None and row.reason == HIDDEN else NONE
                 for row in rows
             ]  # fmt: skip
-            lines.append((capital(words.protocols.get(protocol, label(protocol))), count(due), *cells))
+            lines.append((words.schedule(protocol), count(due), *cells))
         if lines:
-            heads = (("protocol", True), ("due", False), *((f"session {point}", False) for point in points))
+            heads = (("schedule", True), ("due", False), *((f"session {point}", False) for point in points))
             title = f"{_name(criterion, words)}: met at a score by session, of all due"
             found.append(Plain(title, heads, tuple(lines)))
     return found

@@ -127,9 +127,9 @@ def _question(row: Any, words: Words) -> str:
     when = {"last": " at the last score", "any": " at any score"}.get(str(row.point), "")
     test = label(words.known.instruments[instrument].title) if instrument in words.known.instruments else ""
     if name in TITLES:
-        text = TITLES[name]
-        text = text.replace("later", "at any later score" if row.point == "any" else "at the last score")
-        return f"{test}: {text}"
+        when = "at any later score" if row.point == "any" else "at the last score"
+        item = words.known.instruments[instrument].flag_item if test else ""
+        return f"{test} {TITLES[name].format(item=item, when=when)}"
     known = words.known.criteria.get(name)
     return f"{label(known.title if known else name, 160)}{when}"
 
@@ -166,8 +166,7 @@ def _by_session(protocol: str, rows: pd.DataFrame, words: Words) -> Plain | None
         lines.append((point, of, *own))
     heads = [("session", True), ("given", False), *((_short(event), False) for event in columns)]
     heads += [(MEASURED[name], False) for name in measured]
-    name = words.protocols.get(protocol, label(protocol))
-    title = f"{capital(name)}: share of sessions on record"
+    title = f"{words.schedule(protocol)}: share of sessions on record"
     return Plain(title, tuple(heads), tuple(lines))
 
 
@@ -199,8 +198,8 @@ def _fading(groups: Mapping[str, pd.DataFrame], words: Words) -> tuple[Shown, ..
         known = own[name][own[name]["value"].notna()]
         first, last = (known.iloc[at] for at in (0, -1))
         said.append(
-            f"{label(name)} from {share(first['value'])} in session {first['point']} to "
-            f"{share(last['value'])} in session {last['point']}"
+            f"{words.schedule(name)} ({label(name)}) from {share(first['value'])} in session "
+            f"{first['point']} to {share(last['value'])} in session {last['point']}"
         )
     says = f"Of sessions on record: {'; '.join(said)}."
     title = f"{capital(event.title)} by session"

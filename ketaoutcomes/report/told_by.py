@@ -72,8 +72,8 @@ def _since_last(tables: Mapping[str, Described], words: Words) -> list[str]:
         for row in waiting.itertuples(index=False)
     )
     return [
-        f"Not told yet: {listed(list(named))}. Beside what was told before, some of it would tell of too few "
-        "people."
+        f"Not shown yet: {listed(list(named))}. Beside what was shown before, some of it would tell of too "
+        "few people."
     ]
 
 
@@ -87,13 +87,13 @@ def _until(until: str, following: str) -> str:
 def _said(step: str, reason: str, rows: Mapping[str, object]) -> str:
     """How long the periods of some instruments are, and why; `rows` are those of one step and reason."""
     one = len(rows) == 1
-    begin = f"{listed(list(rows))} {'is' if one else 'are'} told {LENGTHS.get(step, step)}"
+    begin = f"{listed(list(rows))} {'is' if one else 'are'} shown {LENGTHS.get(step, step)}"
     its = "its" if one else "their"
     if reason == "held":
         return f"{begin}, as in the last report."
     if reason == "coarser":
         return (
-            f"{begin} from now on, since too little could be shown by shorter periods. What was told before "
+            f"{begin} from now on, since too little could be shown by shorter periods. What was shown before "
             "stands."
         )
     shares = "; ".join(_shares("" if one else title, row) for title, row in rows.items())
@@ -131,4 +131,4 @@ def sites_said(tables: Mapping[str, Described]) -> str:
     if not joined:
         return ""
     names = listed([label(name) for name in joined[0].split("\n")])
-    return f"Told together as other sites, since too few of one alone were treated to show: {names}."
+    return f"Shown together as other sites, since too few of one alone were treated to show: {names}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,11 +12,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ketaoutcomes import figures
 from ketaoutcomes.counts.good_time_cells import UNSCORED
 from ketaoutcomes.report import sentences
-from ketaoutcomes.report.additions import each_row
+from ketaoutcomes.report.additions import Plain, each_row
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.finished import Described, grouping
 from ketaoutcomes.report.periods import current_grains
-from ketaoutcomes.results.wording import count, during, is_number, label, listed, percent, period, plural
+from ketaoutcomes.results.wording import (
+    HIDDEN,
+    NONE,
+    capital,
+    count,
+    during,
+    is_number,
+    label,
+    listed,
+    percent,
+    period,
+    plural,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +36,7 @@ if TYPE_CHECKING:
 
     from ketaoutcomes.plan import Plan
 
+_LATER = re.compile("[,;:]")
 Size = tuple[float, float]
 COLUMN: Size = (5.6, 3.1)
 """A chart that stands in one of two columns."""
@@ -126,15 +140,6 @@ class Stay:
     says: str
 
 
-@dataclass(frozen=True)
-class Waits:
-    """Days from dose to score for one protocol: rows of `course_results.timing`, by session."""
-
-    protocol: str
-    instruments: tuple[str, ...]
-    sessions: tuple[tuple[int, tuple[Any, ...]], ...]
-
-
 class Words:
     """Readers' words for the ids of a plan: instruments, criteria, protocols."""
 
@@ -148,7 +153,18 @@ class Words:
         self.short = {c.name: sentences.short_name(c) for c in self.criteria}
         self.known_to = {c.name: sentences.known_to(c, known.instrument(c.instrument)) for c in self.criteria}
         self.protocols = {name: label(protocol.title, 160) for name, protocol in known.protocols.items()}
+        self._schedules = {name: capital(_LATER.split(title)[0]) for name, title in self.protocols.items()}
         self._places = {name: place for place, name in enumerate(dict.fromkeys(plan.protocol.values()))}
+
+    def schedule(self, name: str) -> str:
+        """A protocol in a few words: its title up to the first comma; its id where others begin alike.
+
+        >>> from ketaoutcomes.plan import Plan
+        >>> Words(Plan()).schedule("iv6"), Words(Plan()).schedule("esketamine")
+        ('6 intravenous sessions in 2 to 3 weeks', 'Intranasal esketamine twice a week for 4 weeks')
+        """
+        said = self._schedules.get(name, label(name))
+        return said if list(self._schedules.values()).count(said) < 2 else f"{said} ({label(name)})"
 
     def by_plan(self, names: Iterable[str]) -> list[str]:
         """Protocols in the plan's order; other names after them, as they come."""
@@ -257,7 +273,8 @@ def group_blocks(tables: Sequence[Described | None], head: str, words: Words) ->
                 parts = {
                     ", ".join(map(str, key)): part for key, part in rows.groupby(by, sort=False, dropna=False)
                 }
-                lines += [_line(name, parts[name]) for name in words.by_plan(parts)]
+                called = words.schedule if by == ["protocol"] else str
+                lines += [_line(called(name), parts[name]) for name in words.by_plan(parts)]
             elif len(rows):
                 lines.append(_line("Everyone", rows))
         if lines:
@@ -397,18 +414,34 @@ def stays(described: Described | None, words: Words) -> list[Stay]:
     return found
 
 
-def waits(described: Described | None, words: Words) -> list[Waits]:
-    """Days from dose to score by protocol, in the plan's order."""
+def waits(described: Described | None, words: Words) -> list[Plain]:
+    """The median days from each dose to the score after it: for each instrument, schedules by session."""
+    rows = {name: {(row.instrument, int(row.session)): row for row in own}
+            for name, own in _by_protocol(described, words).items()}  # fmt: skip
     found = []
-    for name, rows in _by_protocol(described, words).items():
-        of = {(row.session, row.instrument): row for row in rows}
-        across = [
-            instrument for instrument in words.instruments if any(r.instrument == instrument for r in rows)
-        ]
-        down = sorted({row.session for row in rows})
-        sessions = tuple((int(k), tuple(of.get((k, instrument)) for instrument in across)) for k in down)
-        found.append(Waits(name, tuple(words.titles[instrument] for instrument in across), sessions))
+    for instrument in words.instruments:
+        last = max((k for own in rows.values() for of, k in own if of == instrument), default=0)
+        lines = tuple(
+            (words.schedule(name), *(_days(own.get((instrument, k))) for k in range(1, last + 1)))
+            for name, own in rows.items()
+        )
+        if last:
+            heads = (("after session", True), *((str(k), False) for k in range(1, last + 1)))
+            found.append(Plain(f"Median days from dose to {words.titles[instrument]} score", heads, lines))
     return found
+
+
+def _days(row: Any) -> str:
+    if row is None or (is_number(row.n) and row.n == 0):
+        return NONE
+    return f"{row.median_days:g}" if is_number(row.median_days) else HIDDEN
+
+
+def scored_of_due(table: pd.DataFrame, criterion: str) -> Any:
+    """A row of rates at the end with how many are due and scored; None where that is hidden or nobody is."""
+    own = table[(table["criterion"] == criterion) & (table["analysis"] == "nri")]
+    rows = [row for row in each_row(own) if is_number(row.due) and is_number(row.assessed) and row.due]
+    return rows[0] if rows else None
 
 
 def _by_protocol(described: Described | None, words: Words) -> dict[str, list[Any]]:

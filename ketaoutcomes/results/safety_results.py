@@ -169,11 +169,11 @@ def _with_interval(table: pd.DataFrame, method: str, level: float) -> pd.DataFra
     return table.assign(low=low, high=high, reason=reason)
 
 
-TITLES = {
-    BASELINE_ITEM: "answered the safety item with more than none at baseline",
-    NEW: "answered it with more than none later, having had none",
-    HIGHER: "answered it higher at the last score than at baseline",
-    LOWER: "answered it lower at the last score than at baseline",
+TITLES = {  # of the instrument's safety item
+    BASELINE_ITEM: "item {item} above 0 at baseline",
+    NEW: "item {item} above 0 {when}, of those with 0 at baseline",
+    HIGHER: "item {item} higher at the last score than at baseline",
+    LOWER: "item {item} lower at the last score than at baseline",
 }
 
 
