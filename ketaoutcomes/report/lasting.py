@@ -112,9 +112,7 @@ def _inside(tables: Mapping[str, Described], words: Words) -> tuple[list[str], l
     rules = {str(row.relapse): row for row in each_row(get["rules"]) if row.relapse in RULES}
     first = [words.first[name] for name in words.instruments]
     first = [name for name in first if name in set(get["summary"]["criterion"])]
-    said = dict(zip(get["said"]["criterion"], get["said"]["sentence"], strict=True))
-    says = [said[name].replace(name, f"“{_name(name, words)}”") for name in first if name in said]
-    says += [_lasted(name, get["marks"], rules, words) for name in first]
+    says = [_lasted(name, get["marks"], rules, words) for name in first]
     figures = [one for name in first for one in _figures(name, get, rules, words)]
     shown = [_marks(name, get["marks"], rules, words) for name in first]
     shown += [_summary(get["summary"], words)]
@@ -123,7 +121,7 @@ def _inside(tables: Mapping[str, Described], words: Words) -> tuple[list[str], l
     return says, figures, shown
 
 
-_USED = ("said", "onset", "curve", "marks", "summary", "sustained", "rules")
+_USED = ("onset", "curve", "marks", "summary", "sustained", "rules")
 
 
 def _name(criterion: str, words: Words) -> str:

@@ -97,7 +97,7 @@ def _picture(content: Mapping[str, Any], tables: Mapping[str, Described]) -> tup
     table = tables["rates_session"].table
     own = (table["protocol"] == group) & (table["instrument"].map(words.titles) == block.title)
     drawn = picture(partial(views.draw_on, figure=figures.rates, table=table[own], names=words.short))
-    return drawn, f"{block.title} after each session, {label(group)}. {block.says} {MARKS}"
+    return drawn, f"{block.title} after each session, {words.schedule(group)}. {block.says} {MARKS}"
 
 
 def _or_none(n: float) -> float:
