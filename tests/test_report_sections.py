@@ -386,3 +386,15 @@ def test_the_mean_change_is_charted_for_the_house_and_its_absence_said_to_others
     assert "(XmR chart)." in inside
     assert "mean change from baseline" not in outside
     assert "control chart in internal reports only" in outside
+
+
+def test_who_was_scored_of_those_in_the_rates_is_dated_as_the_rates_are() -> None:
+    found, day = tables("shared"), Stands("Repeated as it stood on 30 April 2026.", "30 April 2026")
+    for section_id, dated in (("scored", False), ("answer", True)):
+        lines = {line.id: line.says for line in glance(found, words(), [], [], {section_id: day})}
+        assert lines["scored"].startswith("At the end of the series 77\u202f% of the 930 due for PHQ-9")
+        assert lines["scored"].endswith("(As of 30 April 2026.)") == dated
+    without = {name: one for name, one in found.items() if name != "rates_end"}
+    lines = {line.id: line.says for line in glance(without, words(), [], [], {"scored": day})}
+    assert lines["scored"].startswith("Of 1,062 first series due, 71\u202f% have a PHQ-9 score")
+    assert lines["scored"].endswith("(As of 30 April 2026.)")

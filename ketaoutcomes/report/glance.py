@@ -38,14 +38,18 @@ def glance(
     `days` says of sections of a report in a series as of which day they stand (`report.days`).
     """
     funnel = tables.get("funnel")
+    of_rates = _of_rates(tables.get("rates_end"), words)
+    scored = of_rates or _scored(tables.get("measured"), words)
     found = (
         Line("changed", "Has it changed?", _changed(changes)),
         Line("stayed", "Who stayed?", _stayed(stays, words)),
-        Line("scored", "Who was scored?", _scored(tables, words)),
+        Line("scored", "Who was scored?", scored),
         Line("safety", "Was anybody harmed?", _harmed(tables.get("safety"), words)),
         Line("sites", "Do sites differ?", _differ(None if funnel is None else funnel.table, words)),
     )
-    return [_dated(line, (days or {}).get(line.id)) for line in found if line.says]
+    counted = {"scored": "answer"} if of_rates else {}  # of which section's numbers a line is made
+    stands = {line.id: (days or {}).get(counted.get(line.id, line.id)) for line in found}
+    return [_dated(line, stands[line.id]) for line in found if line.says]
 
 
 def _dated(line: Line, stands: Stands | None) -> Line:
@@ -78,13 +82,8 @@ def _stayed(stays: Sequence[Stay], words: Words) -> str:
     return f"{'. '.join(told)}." if told else ""
 
 
-def _scored(tables: Mapping[str, Described], words: Words) -> str:
-    """Of everyone in the rates the share with an end score; else, of all due, with any later score."""
-    if "rates_end" in tables:
-        of_rates = _of_rates(tables["rates_end"].table, words)
-        if of_rates:
-            return f"At the end of the series {of_rates}."
-    described = tables.get("measured")
+def _scored(described: Described | None, words: Words) -> str:
+    """Of all due the share with an end score or, where nothing has an end, with any later score."""
     if described is None:
         return ""
     table = described.table
@@ -100,15 +99,17 @@ def _scored(tables: Mapping[str, Described], words: Words) -> str:
     return f"Of {due} first series due, {listed(told)} {when}." if told else ""
 
 
-def _of_rates(table: pd.DataFrame, words: Words) -> str:
-    """Who is scored of those counted in the rates of each instrument's first criterion."""
-    rows = {name: scored_of_due(table, words.first[name]) for name in words.instruments}
+def _of_rates(described: Described | None, words: Words) -> str:
+    """Of those counted in the rates of each instrument's first criterion the share with an end score."""
+    if described is None:
+        return ""
+    rows = {name: scored_of_due(described.table, words.first[name]) for name in words.instruments}
     told = [
         f"{percent(row.assessed, row.due)} of the {count(row.due)} due for {words.titles[name]}"
         for name, row in rows.items()
         if row is not None
     ]
-    return f"{listed(told)} have a score" if told else ""
+    return f"At the end of the series {listed(told)} have a score." if told else ""
 
 
 def _harmed(described: Described | None, words: Words) -> str:

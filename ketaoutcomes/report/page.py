@@ -164,7 +164,9 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
         "mean_change": overview.mean_charts(get(MEAN_CHANGE), words),
         "no_mean_change": NO_MEAN_CHANGE if audience == "shared" else "",
         "retention": stays, "retention_chart": _retention(get("retention")),
-        "measured": _measured(get("measured"), words, get("rates_end") if ends else None),
+        # In a series the rates may stand as of another day than who was scored.
+        "measured": _measured(get("measured"), words, has_end=bool(ends),
+                              rates=None if dated else get("rates_end")),
         "timing": views.waits(get("timing"), words),
         "good_time": good_time, "clocks": CLOCKS,
         "additions": _additions(tables, words, shared=audience == "shared"),
@@ -241,13 +243,15 @@ def _retention(described: Described | None) -> Markup | None:
     return chart(draw, name="retention", says=says, size=(5.6, 2.8), bottom=0.4)
 
 
-def _measured(described: Described | None, words: views.Words, rates: Described | None) -> list[Drawn]:
-    """The measurement cascade of each instrument; `rates` are those at the end, None where there is none."""
+def _measured(
+    described: Described | None, words: views.Words, *, has_end: bool, rates: Described | None
+) -> list[Drawn]:
+    """The measurement cascade of each instrument and, from `rates` at the end, who is scored of those due."""
     found: list[Drawn] = []
     for instrument in words.instruments if described is not None else ():
         rows = described.table[described.table["instrument"] == instrument]  # type: ignore[union-attr]
         # Where nothing has an end, nobody can have an end score: not a gap in anybody's measuring.
-        rows = rows if rates is not None else rows[rows["step"] != "end_score"]
+        rows = rows if has_end else rows[rows["step"] != "end_score"]
         if rows.empty:
             continue
         title = words.titles[instrument]
