@@ -329,7 +329,7 @@ def weeks() -> Scenario:
     shapes = (Shape((), ("week",)), Shape(("site",), ("week",)))
     criteria, kinds = (RESPONSE, REMISSION), ("current", "ever")
     types = []
-    between = [(UNSCORED, 0), *itertools.product((HALVED, WELL), range(3))]
+    between = [(UNSCORED, 0), *itertools.product((SAME, HALVED, WELL), range(3))]
     people = [p for p in itertools.product(("A", "B"), range(4), between) if p[2][1] < max(p[1], 1)]
     for site, due, (best, since) in people:
         for scores in itertools.product((UNSCORED, SAME, HALVED, WELL), repeat=due):

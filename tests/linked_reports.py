@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import attacked_tables as attacked
 import numpy as np
@@ -17,68 +17,155 @@ from ketaoutcomes.disclosure import Protection, protection
 from ketaoutcomes.disclosure.printed import units
 
 REPORTS = 3
-SHAPES = (Shape((), ("week", "end", "month")), Shape(("site",), ("end",)))
 MONTHS = ("2026-07", "2026-08", "2026-09")
 WITHIN = {"cms11": 0.0, "opensafely": 2.0}  # a count rounded to the nearest 5 is at most two persons off
 TABLES = ("flow", "points", "values")
+Scores = tuple[int, ...]  # the score of the end, as each report has it: it may come in one report late
 
 
-def histories() -> Iterator[tuple[int, int, int, int, tuple[int, ...]]]:
-    """Report of the first dose, of week 4 and of the end; the score of week 4; that of the end by report.
+@dataclass(frozen=True)
+class World:
+    """Every type of patient in three reports, and for each of them when what happened.
 
-    A score of the end may come in one report late.
+    `steps` are the reports in which a patient came and came due, a row per type; `late` are those of whom a
+    report has a score that the one before had not.
     """
-    for come in range(REPORTS):
-        for end in range(come, REPORTS + 1):
-            for week in range(come, min(end, REPORTS) + 1):
-                for early in (UNSCORED, SAME, HALVED) if week < REPORTS else (UNSCORED,):
-                    for score in (UNSCORED, SAME, HALVED, WELL) if end < REPORTS else (UNSCORED,):
-                        yield come, week, end, early, (score,) * REPORTS
-                        if score and end < REPORTS - 1:
-                            late = tuple(UNSCORED if at == end else score for at in range(REPORTS))
-                            yield come, week, end, early, late
+
+    reports: tuple[Scenario, ...]
+    steps: np.ndarray
+    late: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        shapes: tuple[Shape, ...],
+        criteria: tuple[str, ...],
+        types: Sequence[tuple[tuple[int, ...], Scores]],
+        cells: Callable[[attacked._Person, int, int], None],
+        groups: Sequence[dict[str, str]],
+    ) -> World:
+        """From what `cells` counts of a type (its place) in a report, in every one of some groups."""
+        every = list(itertools.product(groups, range(len(types))))
+        scenarios = []
+        for report in range(REPORTS):
+            found: list[tuple[Cell, ...]] = []
+            for group, at in every:
+                one = attacked._Person(shapes, criteria, ("current",), **group)
+                cells(one, at, report)
+                found.append(one.done())
+            scenarios.append(Scenario(f"report {report}", shapes, criteria, ("current",), tuple(found)))
+        steps = np.array([types[at][0] for _, at in every])
+        late = np.array([len(set(types[at][1])) > 1 for _, at in every])
+        return cls(tuple(scenarios), steps, late)
+
+    @cached_property
+    def asked(self) -> np.ndarray:
+        """The cells of all reports, as types of patients."""
+        return np.unique(np.vstack([one.asked for one in self.reports]), axis=0)
+
+    def cohort(self, rng: np.random.Generator, *, may_be_late: bool = True) -> np.ndarray:
+        """A random number of patients of each type: many or hardly any come between two reports."""
+        weights = rng.gamma(rng.choice([0.1, 0.5]), size=len(self.late)) + 1e-12
+        codes = [*self.steps.T, self.steps[:, 0] * (REPORTS + 1) + self.steps[:, -1]]
+        for code in codes:
+            weights *= rng.gamma(rng.choice([0.3, 1.0, 4.0]), size=code.max() + 1)[code]
+        weights *= np.where(self.late, rng.choice([0.0, 0.05, 1.0]) * may_be_late, 1.0)
+        people = int(rng.choice([100, 300, 1000, 3000]))
+        return rng.multinomial(people, weights / weights.sum()).astype(np.float64)
+
+    def published(self, persons: np.ndarray, profile: str = "cms11") -> list[Protection]:
+        """The reports of a cohort, each protected beside the one before."""
+        found: list[Protection] = []
+        for one in self.reports:
+            found.append(protection(one.tallies(persons), profile, found[-1] if found else None))
+        return found
+
+    def equations(self, found: Sequence[Protection]) -> tuple[csr_matrix, np.ndarray]:
+        """Everything that all reports told, as equations over the types of patients."""
+        rows, numbers = [], []
+        for scenario, one in zip(self.reports, found, strict=True):
+            table, told = scenario.equations(told_now(one))
+            if len(told):
+                rows.append(table)
+                numbers.append(told)
+        if not rows:
+            return csr_matrix((0, len(self.late))), np.zeros(0)
+        return csr_matrix(vstack(rows)), np.concatenate(numbers)
+
+
+def scored(end: int, scores: Sequence[int]) -> Iterator[Scores]:
+    """The score of an end that fell due in a report: any, at once or one report late."""
+    for score in scores if end < REPORTS else (UNSCORED,):
+        yield (score,) * REPORTS
+        if score and end < REPORTS - 1:
+            yield tuple(UNSCORED if at == end else score for at in range(REPORTS))
 
 
 @cache
-def reports() -> tuple[Scenario, ...]:
-    """One scenario per report; all have the same types of patients."""
-    found: list[list[tuple[Cell, ...]]] = [[] for _ in range(REPORTS)]
-    for site, (come, week, end, early, scores) in itertools.product("ABC", histories()):
-        for at in range(REPORTS):
-            one = attacked._Person(SHAPES, (RESPONSE, REMISSION), ("current",), site=site)
-            if come <= at:
-                one.flow("patient", "", "patients", "with_course")
-                attacked._eligible(one, due=end <= at)
-                one.judged("week", "4", {"current": early}, due=week <= at)
-                one.judged("end", "end", {"current": scores[at]}, due=end <= at)
-                if end <= at:
-                    one.judged("month", MONTHS[end], {"current": scores[at]})
-            found[at].append(one.done())
-    return tuple(
-        Scenario(f"report {at}", SHAPES, (RESPONSE, REMISSION), ("current",), tuple(types))
-        for at, types in enumerate(found)
-    )
+def weeks() -> World:
+    """Three sites, week 4, the end and its months: weeks and months divide the same patients."""
+    shapes = (Shape((), ("week", "end", "month")), Shape(("site",), ("end",)))
+    types = [
+        ((come, week, end), scores, early)
+        for come in range(REPORTS)
+        for end in range(come, REPORTS + 1)
+        for week in range(come, min(end, REPORTS) + 1)
+        for early in ((UNSCORED, SAME, HALVED) if week < REPORTS else (UNSCORED,))
+        for scores in scored(end, (UNSCORED, SAME, HALVED, WELL))
+    ]
+
+    def cells(one: attacked._Person, at: int, report: int) -> None:
+        (come, week, end), scores, early = types[at]
+        if come > report:
+            return
+        one.flow("patient", "", "patients", "with_course")
+        attacked._eligible(one, due=end <= report)
+        one.judged("week", "4", {"current": early}, due=week <= report)
+        one.judged("end", "end", {"current": scores[report]}, due=end <= report)
+        if end <= report:
+            one.judged("month", MONTHS[end], {"current": scores[report]})
+
+    groups = [{"site": site} for site in "ABC"]
+    return World.of(shapes, (RESPONSE, REMISSION), [one[:2] for one in types], cells, groups)
 
 
-def cohort(rng: np.random.Generator, *, may_be_late: bool = True) -> np.ndarray:
-    """A random number of patients of each type: many or hardly any come between two reports."""
-    types = [history for _, history in itertools.product("ABC", histories())]
-    come, week, end = (np.array([history[i] for history in types]) for i in range(3))
-    late = np.array([len(set(history[4])) > 1 for history in types])
-    weights = rng.gamma(rng.choice([0.1, 0.5]), size=len(types)) + 1e-12
-    for code in (come, week, end, come * 4 + end):
-        weights *= rng.gamma(rng.choice([0.3, 1.0, 4.0]), size=code.max() + 1)[code]
-    weights *= np.where(late, rng.choice([0.0, 0.05, 1.0]) * may_be_late, 1.0)
-    people = int(rng.choice([100, 300, 1000, 3000]))
-    return rng.multinomial(people, weights / weights.sum()).astype(np.float64)
+NOT_ELIGIBLE = ("no_baseline", "baseline_only", "some", "end")  # below the gate by how far they were measured
 
 
-def published(persons: np.ndarray, profile: str = "cms11") -> list[Protection]:
-    """The reports of a cohort, each protected beside the one before."""
-    found: list[Protection] = []
-    for one in reports():
-        found.append(protection(one.tallies(persons), profile, found[-1] if found else None))
-    return found
+@cache
+def sessions() -> World:
+    """Two protocols of two sessions: who stopped when, who was scored how far, who does not count and why."""
+    shapes = (Shape(("protocol",), ("session", "end")), Shape((), ("end",)))
+    types: list[tuple[tuple[int, int], Scores, int, str, tuple[int, ...]]] = []
+    for come in range(REPORTS):
+        for end, stop in itertools.product(range(come, REPORTS + 1), (1, 2)):
+            types += [((come, end), (UNSCORED,) * REPORTS, stop, reason, ()) for reason in NOT_ELIGIBLE]
+            for at in itertools.product((UNSCORED, SAME, HALVED, WELL), repeat=stop):
+                types += [((come, end), last, stop, "", at) for last in scored(end, (UNSCORED, SAME, HALVED))]
+
+    def cells(one: attacked._Person, at: int, report: int) -> None:
+        (come, end), last, stop, reason, scores = types[at]
+        due = end <= report
+        if come > report:
+            return
+        one.flow("patient", "", "patients", "with_course")
+        for k in (1, 2):
+            given = "given" if k <= stop else "not_given"
+            one.flow("course", "", f"session:{k}", given if due else "not_due")
+        far = reason or ("end" if last[report] else "some" if any(scores) else "baseline_only")
+        one.flow("course", "phq9", "measured", far if due else "not_due")
+        if reason:
+            outside = reason if reason == "no_baseline" else "below_gate"
+            one.flow("course", "phq9", "courses", outside)
+            return
+        attacked._eligible(one, due=due)
+        for k in (1, 2):
+            now = scores[k - 1] if k <= stop else UNSCORED
+            one.judged("session", str(k), {"current": now}, "yes" if k <= stop else "no", due=due)
+        one.judged("end", "end", {"current": last[report]}, due=due)
+
+    groups = [{"protocol": protocol} for protocol in ("im", "iv6")]
+    return World.of(shapes, (RESPONSE, REMISSION), [one[:2] for one in types], cells, groups)
 
 
 def told_now(one: Protection) -> list[Tally]:
@@ -98,22 +185,3 @@ def told_now(one: Protection) -> list[Tally]:
         }
         result.append(replace(tally, **tables))
     return result
-
-
-def equations(found: Sequence[Protection]) -> tuple[csr_matrix, np.ndarray]:
-    """Everything that all reports told, as equations over the types of patients."""
-    rows, numbers = [], []
-    for scenario, one in zip(reports(), found, strict=True):
-        table, told = scenario.equations(told_now(one))
-        if len(told):
-            rows.append(table)
-            numbers.append(told)
-    if not rows:
-        return csr_matrix((0, len(reports()[0].types))), np.zeros(0)
-    return csr_matrix(vstack(rows)), np.concatenate(numbers)
-
-
-@cache
-def asked() -> np.ndarray:
-    """The cells of all reports, as types of patients."""
-    return np.unique(np.vstack([one.asked for one in reports()]), axis=0)

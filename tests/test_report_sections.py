@@ -193,10 +193,10 @@ def test_what_is_hidden_of_early_responses_reads_hidden() -> None:
     assert [one for one in part.says if one.endswith("is hidden.")] == [
         "How soon people met “PHQ-9 halved” is hidden.",
         "How long it lasted for mature courses that met “PHQ-9 halved” by day 60 is hidden.",
-        "How many of a hidden number of mature courses had boosters is hidden.",
+        "How many of a hidden number of mature courses with planned visits had boosters is hidden.",
     ]
     assert cells(part, "PHQ-9 halved: what became of it")["4 weeks"] == ("hidden",) * 6
-    assert cells(part, "Boosters")["none or no visits planned"] == ("hidden", "hidden")
+    assert cells(part, "Boosters")["none"] == ("hidden", "hidden")
     assert part.figures == ()
 
 

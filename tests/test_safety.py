@@ -591,7 +591,10 @@ def test_sites_and_everyone_together_tell_nothing_small(seed: int, patients: int
 
 def test_safety_beside_a_report_changes_nothing_else_it_shows() -> None:
     raw = of_a_report(sample())
-    raw[3:3] = [sample().tally(by="site", at="end", tables=(name,)) for name in ("flow", "good_time")]
+    raw[3:3] = [
+        sample().tally(by="site", at="end", kind="current", tables=(name,))
+        for name in ("points", "good_time")
+    ]
     raw.append(sample().tally(by="site", at="end", tables=("safety",)))
     alone, beside = protect(raw[:5]), protect(raw)
     assert alone == beside[:5]

@@ -118,9 +118,11 @@ class Books:
     def _infer(self) -> None:
         """What must be as it was is known, too: where all that came to a total came to the groups told of it.
 
-        So are those due in a month: whether they are does not change any more.
+        So are those due in a month: whether they are does not change any more. And where nobody came, so are
+        those eligible and those who are not.
         """
         for b in self.of.values():
+            self._nobody_came(b)
             if MONTH in b.margin.by:
                 closed = np.array([fact.role == "due" for fact in b.margin.facts])[:, None]
                 told = b.stamp == np.arange(len(b.stamp))[:, None, None] // 2
@@ -139,6 +141,14 @@ class Books:
                         # A number that was told in an earlier report only says how it was then.
                         own = b.stamp[report, rows[row], block] == report // 2
                         b.told[rows[row], block] |= own & ~np.isnan(before[report, row])
+
+    def _nobody_came(self, b: Book) -> None:
+        everyone = [at for at, fact in enumerate(b.margin.facts) if fact.role in ("with_course", "courses")]
+        counted = [at for at, fact in enumerate(b.margin.facts) if fact.role in ("eligible", "reason")]
+        as_it_was = (b.before == b.now) & (b.stamp == np.arange(len(b.stamp))[:, None, None] // 2)
+        nobody = (as_it_was[:, everyone] & b.told[everyone]).any(axis=1, keepdims=True)
+        nobody = np.logical_or.accumulate(nobody, axis=0)  # nor since any later report
+        b.told[counted] |= (as_it_was[:, counted] & nobody).any(axis=0)
 
     def _small(self, count: Array, where: Any = True) -> bool:
         return bool((small(count, self.limit) & where).any())

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Array = Any
 Group = tuple[str, ...]
 
+OF_EVERYONE = ("patients", "courses", "due")  # steps of the flow that are told without groups only
 NO_POINT = ("not_visit_based", "judged_by_week_only")
 OUTSIDE = ("not_due", *NO_POINT)
 KNOWN_STATES = frozenset(
@@ -193,11 +194,23 @@ def _margin(by: tuple[str, ...], sources: Sequence[tuple[Tally, bool]]) -> Margi
     build = _Builder(by, sorted(groups))
     for tally, months, parts in tables:
         if not months:
-            _flow_facts(build, tally.flow if "protocol" in by else published(tally.flow, by))
+            # Of first courses due by protocol there are as many as stand at each of its sessions.
+            started = tally.flow[(tally.flow["step"] == "measured") & ("protocol" in by)]
+            _flow_facts(build, pd.concat([published(tally.flow, by), started]))
         _point_facts(build, parts[0] if months else tally.points[tally.points["axis"] != "month"])
         if not months:
             _value_facts(build, published(tally.values, by))
+    if MONTH not in by:
+        _known_as_due(build)
     return build.finish()
+
+
+def _known_as_due(build: _Builder) -> None:
+    """Those due at the end, or at a first session, are those due in the flow, which no group prints."""
+    for fact in sorted(build.counts, key=lambda fact: (fact.axis != "end", fact)):
+        flow = Fact("due", fact.instrument)
+        if fact.role == "due" and fact.kind == "current" and fact.axis in ("end", "session"):
+            build.counts.setdefault(flow, build.counts[fact])
 
 
 def _months(points: pd.DataFrame) -> pd.DataFrame:
@@ -226,10 +239,13 @@ def published(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     Who reached a session is told by protocol only, because a session is a session of a protocol; how far
     people were measured is told of all protocols together, beside which sessions would count the same people.
+    Who has a course, and which courses count, is told of everyone only: by group it would be one more number
+    beside each of these.
     """
     if "variable" in table:
         return table if "protocol" in by else table[table["variable"] != "days_to_session"]
-    return table[table["step"] != "measured"] if "protocol" in by else table[~_of_session(table)]
+    table = table[table["step"] != "measured"] if "protocol" in by else table[~_of_session(table)]
+    return table[~table["step"].isin(OF_EVERYONE)] if by else table
 
 
 def _of_session(flow: pd.DataFrame) -> pd.Series[bool]:

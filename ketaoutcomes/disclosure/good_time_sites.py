@@ -30,9 +30,10 @@ def of_sites(tally: Tally, others: Sequence[Tally], limit: int) -> tuple[pd.Data
     count = table.to_numpy(dtype=np.int64)
     mature = table[[name for name in table if not str(name).startswith(APART)]].sum(axis=1).to_numpy()
     instrument = str(tally.points["instrument"].iloc[0]) if len(tally.points) else ""
-    due, eligible = _by_site(others, instrument, [str(site) for site in table.index])
-    hide = small(count, limit).any(axis=1) | np.isnan(eligible) | np.isnan(due)
-    hide |= small(due - mature, limit)
+    due = _due(others, instrument, [str(site) for site in table.index])
+    hide = small(count, limit).any(axis=1) | np.isnan(due).any(axis=1) | (not due.size)
+    for known in (mature, count.sum(axis=1)):
+        hide |= small(due - known[:, None], limit).any(axis=1)
     while hide.any() and not hide.all():
         if not small(count[hide].sum(axis=0), limit).any() and hide.sum() > 1:
             break
@@ -49,17 +50,16 @@ def of_sites(tally: Tally, others: Sequence[Tally], limit: int) -> tuple[pd.Data
     return points, medians(tally, True, limit, names)
 
 
-def _by_site(others: Sequence[Tally], instrument: str, sites: Sequence[str]) -> tuple[Array, Array]:
-    """Per site, those due and those eligible as the rest of the report shows them; NaN where hidden."""
-    found: dict[str, Array] = {step: np.full(len(sites), np.nan) for step in ("due", "eligible")}
+def _due(others: Sequence[Tally], instrument: str, sites: Sequence[str]) -> Array:
+    """Per site (rows), those due at the end as the tables of every criterion show them; NaN where hidden."""
+    found = [np.zeros((len(sites), 0))]
     for tally in others:
-        if tally.header.by != ("site",) or tally.flow.empty:
-            continue
-        flow = tally.flow[(tally.flow["instrument"] == instrument) & (tally.flow["unit"] == "course")]
-        for reason, n in found.items():
-            rows = flow[flow["reason"] == reason].groupby("site")["n"].sum(min_count=1)
-            n[:] = rows.reindex(list(sites)).to_numpy(dtype=np.float64)
-    return found["due"], found["eligible"]
+        own = tally.points[(tally.points["instrument"] == instrument) & (tally.points["axis"] == "end")]
+        if tally.header.by == ("site",) and len(own):
+            keys = ["criterion", "kind"]
+            due = own.groupby(["site", *keys])["n"].sum(min_count=1).unstack(keys)
+            found.append(due.reindex(list(sites)).to_numpy(dtype=np.float64))
+    return np.hstack(found)
 
 
 def medians(tally: Tally, shown: bool, limit: int, sites: set[str] | None = None) -> pd.DataFrame:

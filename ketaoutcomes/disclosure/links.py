@@ -117,17 +117,17 @@ def _criterion(definition: Mapping[str, Any]) -> Any:
     return SimpleNamespace(**{**definition, **numbers})
 
 
-def countable(patterns: Array, longest: int) -> list[tuple[tuple[int, int], ...]]:
+def countable(patterns: Array, longest: int, shortest: int = 3) -> list[tuple[tuple[int, int], ...]]:
     """Signed sums of columns that are 0 or 1 in every row, and not always 0: pairs of column and sign.
 
-    A row is a kind of person, a column a set of persons; sums of three to `longest` columns are returned.
+    A row is a kind of person, a column a set of persons; sums have `shortest` to `longest` columns.
 
     >>> countable(np.array([[1, 1, 0], [1, 0, 1], [1, 0, 0]], dtype=bool), 3)
     [((0, 1), (1, -1), (2, -1))]
     """
     result = []
     cells = patterns.astype(np.int64)
-    for width in range(3, min(cells.shape[1], longest) + 1):
+    for width in range(shortest, min(cells.shape[1], longest) + 1):
         signs = np.array(list(itertools.product((1, -1), repeat=width)))
         for chosen in itertools.combinations(range(cells.shape[1]), width):
             counts = cells[:, chosen] @ signs.T

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ketaoutcomes.disclosure.links import NOW
+from ketaoutcomes.disclosure.sums import instruments, not_eligible
 
 if TYPE_CHECKING:
     from ketaoutcomes.disclosure.choose import Web
@@ -33,7 +34,8 @@ class Splits:
 
     `whole[i]` is the people of `part[i]` and those of neither: a cell such as those scored who had not met.
     `outer` may hold `inner`. `sums` have a whole and two or more parts of it that share nobody, by their
-    number.
+    number. Each row of `held` is a set, and two others of which the larger without the smaller lies in it:
+    those without a baseline, and of those due the ones who have none.
     """
 
     whole: Array
@@ -41,6 +43,7 @@ class Splits:
     outer: Array
     inner: Array
     sums: Sequence[Array]
+    held: Array
 
 
 def splits(margin: Margin, web: Web) -> Splits:
@@ -51,6 +54,8 @@ def splits(margin: Margin, web: Web) -> Splits:
             cells[margin.row.get(fact._replace(role="assessed"), -1), at] = None
         if fact.role in ("met", "assessed", "given"):
             cells[int(web.needs[at]), at] = None
+    for instrument in instruments(margin):
+        cells |= dict.fromkeys(not_eligible(margin, instrument))
     outer, inner = np.nonzero(web.pair)
     for a, b in zip(outer.tolist(), inner.tolist(), strict=True):
         one, two = margin.facts[a], margin.facts[b]
@@ -63,7 +68,18 @@ def splits(margin: Margin, web: Web) -> Splits:
         if (signs > 0).sum() == 1:
             found.setdefault(int((signs < 0).sum()), []).append((*rows[signs > 0], *rows[signs < 0]))
     sums = [np.array(lines) for lines in found.values()]
-    return Splits(table[:, 0], table[:, 1], outer, inner, sums)
+    return Splits(table[:, 0], table[:, 1], outer, inner, sums, _held(web))
+
+
+def _held(web: Web) -> Array:
+    """From every sum of two sets less a third that holds one of them: the other holds what is left of it."""
+    found = np.zeros((0, 3), dtype=np.int64)
+    for rows, signs in zip(web.sums.rows, web.sums.signs, strict=True):
+        more, less = rows[signs > 0], rows[signs < 0]
+        if len(more) == 2 and len(less) == 1:
+            found = np.vstack([found, [more[0], less[0], more[1]], [more[1], less[0], more[0]]])
+    result: Array = found[web.pair[found[:, 1], found[:, 2]]]
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,15 +104,18 @@ def left(known: Known, of: Splits, below: Array, limit: int, *, rough: bool) -> 
     """
     full = (1 << (limit + 1)) - 1
     now = known.now
-    cell, cell_full = now[of.whole] - now[of.part], known.numbers[:, of.whole] - known.numbers[:, of.part]
-    stamp = known.stamp[:, of.whole]
-    cell_full[stamp != known.stamp[:, of.part]] = np.nan
-    of_cell = _bits(cell, cell_full, limit, rough & (stamp < known.today))
+    of_cell = _of_cells(known, of.whole, of.part, limit, rough=rough)
     result = below | _bits(now, known.numbers, limit, rough & (known.stamp < known.today))
     between = now[of.outer] - now[of.inner]
     close = ((between >= 0) & (between <= limit)).any(axis=1)
     outer, inner, between = of.outer[close], of.inner[close], between[close]
     shift = np.where((between >= 0) & (between <= limit), between, limit + 1).astype(np.int64)
+    holder, larger, smaller = of.held.T
+    beyond = now[holder] - (now[larger] - now[smaller])
+    close = (beyond >= 0) & (beyond <= limit)
+    further = np.where(close, beyond, limit + 1).astype(np.int64)
+    held = (_of_cells(known, larger, smaller, limit, rough=rough) << further) & full
+    np.bitwise_or.at(result, holder, held)
     nobody = np.zeros((0, len(now), now.shape[1]))
     rests = [
         _bits(now[lines[:, 0]] - now[lines[:, 1:]].sum(axis=1), nobody, limit, nobody) for lines in of.sums
@@ -112,6 +131,13 @@ def left(known: Known, of: Splits, below: Array, limit: int, *, rough: bool) -> 
         if np.array_equal(last, result):
             break
     return result
+
+
+def _of_cells(known: Known, whole: Array, part: Array, limit: int, *, rough: bool) -> Array:
+    """What may be left of the people of some sets who are not in parts of them, told on one day."""
+    numbers, stamp = known.numbers[:, whole] - known.numbers[:, part], known.stamp[:, whole]
+    numbers[stamp != known.stamp[:, part]] = np.nan
+    return _bits(known.now[whole] - known.now[part], numbers, limit, rough & (stamp < known.today))
 
 
 def added(one: Array, two: Array, limit: int) -> Array:

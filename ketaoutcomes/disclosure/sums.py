@@ -71,12 +71,19 @@ def all_sums(margin: Margin, rules: Logic, needs: Array) -> Sums:
         sums.add(rows, signs)
     for rows in _again(margin):
         sums.add(rows, [1, 1, -1])
-    for instrument in sorted({fact.instrument for fact in margin.row if fact.role == "eligible"}):
+    for instrument in instruments(margin):
         for rows, signs in _of_flow(margin, instrument):
             sums.add(rows, signs)
-        for (more, less), (fewer, rest) in itertools.combinations(_not_eligible(margin, instrument), 2):
+        for (more, less), (fewer, rest) in itertools.combinations(not_eligible(margin, instrument), 2):
             sums.add([more, less, fewer, rest], [1, -1, -1, 1])
+        for rows, signs in _reasons_beside(margin, instrument):
+            sums.add(rows, signs)
     return sums.done(len(margin.facts))
+
+
+def instruments(margin: Margin) -> list[str]:
+    """The instruments of which a grouping tells who is due or eligible."""
+    return sorted({fact.instrument for fact in margin.row if fact.role in ("due", "eligible")})
 
 
 def _judged(margin: Margin, rules: Logic, needs: Array) -> Iterator[tuple[list[int], list[int]]]:
@@ -127,8 +134,10 @@ def _of_flow(margin: Margin, instrument: str) -> Iterator[tuple[list[int], list[
             row.setdefault(f"scored:{fact.kind}", at)
         elif not fact.axis:
             row.setdefault(fact.role, at)
-    reasons = {name.removeprefix("reason:") for name in row if name.startswith("reason:")}
-    for terms in _flow_sums(tuple(sorted(reasons - {"no_baseline", "later_course"}))):
+    reasons = _reasons(margin, instrument)
+    if reasons is None:
+        return
+    for terms in _flow_sums(tuple(sorted(reasons - {"later_course"}))):
         rows = [row.get(name, -1) for _, name in terms]
         if min(rows) >= 0:
             yield rows, [sign for sign, _ in terms]
@@ -139,26 +148,35 @@ def _flow_sums(reasons: tuple[str, ...]) -> tuple[tuple[tuple[int, str], ...], .
     """Sums over the ways a course can be counted: its reason, due or not, how far it was measured."""
     ways: list[set[str]] = []
     first = {"courses", "with_course"}
-    ways += [first | {"reason:no_baseline"}, first | {"reason:no_baseline", "started"}]
     reach: list[set[str]] = [set(), {"any_score"}, {"any_score", "end_score"}]
     for reason in reasons:
         own = first | {f"reason:{reason}"}
-        ways += [own, *(own | {"started", "baseline"} | far for far in reach)]
+        scored = [set[str]()] if reason == "no_baseline" else [{"baseline"} | far for far in reach]
+        ways += [own, *(own | {"started"} | far for far in scored)]
     ways.append(first | {"eligible"})
-    scored: list[set[str]] = [set(), {"scored:ever"}, {"scored:ever", "scored:current"}]
-    for far, kinds in zip(reach, scored, strict=True):
+    judged: list[set[str]] = [set(), {"scored:ever"}, {"scored:ever", "scored:current"}]
+    for far, kinds in zip(reach, judged, strict=True):
         ways.append(first | {"eligible", "due", "started", "baseline"} | far | kinds)
-    ways += [{"courses", f"reason:{reason}"} for reason in ("no_baseline", "later_course", *reasons)]
+    ways += [{"courses", f"reason:{reason}"} for reason in ("later_course", *reasons)]
     names = sorted(set().union(*ways))
     patterns = np.array([[name in way for name in names] for way in ways])
     return tuple(
-        tuple((sign, names[i]) for i, sign in terms)
-        for terms in countable(patterns, LONGEST)
-        if len(terms) > 2
+        tuple((sign, names[i]) for i, sign in terms) for terms in countable(patterns, LONGEST, shortest=2)
     )
 
 
-def _not_eligible(margin: Margin, instrument: str) -> list[tuple[int, int]]:
+def _reasons(margin: Margin, instrument: str) -> set[str] | None:
+    """Why courses do not count, as told of everyone: a reason that is not there holds for nobody.
+
+    None where nothing says why.
+    """
+    if Fact("courses", instrument) in margin.row:
+        return {f.criterion for f in margin.row if (f.role, f.instrument) == ("reason", instrument)}
+    found = [_reasons(other, instrument) for other, _ in margin.parents]
+    return next((reasons for reasons in found if reasons is not None), None)
+
+
+def not_eligible(margin: Margin, instrument: str) -> list[tuple[int, int]]:
     """Those not eligible, as everyone minus the eligible: all, the due, then who reached each session."""
     due, row = Fact("due", instrument), margin.row
     reached = {f.point: f for f in row if f.role == "reached" and not f.criterion}
@@ -175,3 +193,19 @@ def _not_eligible(margin: Margin, instrument: str) -> list[tuple[int, int]]:
         *((reached[k], given[k]) for k in points),
     ]
     return [(row[everyone], row[own]) for everyone, own in chain if everyone in row and own in row]
+
+
+def _reasons_beside(margin: Margin, instrument: str) -> Iterator[tuple[list[int], list[int]]]:
+    """Those not eligible, by their reasons, without those of them who were due, or reached a session.
+
+    Of a session the eligible who were due stand in for those who were given it; whoever was not is left.
+    """
+    row, due, why = margin.row, margin.row.get(Fact("due", instrument), -1), _reasons(margin, instrument)
+    own = [
+        row.get(Fact("reason", instrument, reason), -1)
+        for reason in sorted((why or set()) - {"later_course"})
+    ]
+    everyone = [at for fact, at in row.items() if fact.role in ("started", "reach_due", "reached")]
+    if why is not None and min(own, default=0) >= 0 and due >= 0:
+        for known, counted in (*((at, due) for at in everyone), *not_eligible(margin, instrument)):
+            yield [*own, counted, known], [*[1] * (len(own) + 1), -1]
