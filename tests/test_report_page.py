@@ -164,7 +164,7 @@ def test_a_step_of_the_cascade_is_told_even_where_the_first_is_hidden() -> None:
 def test_a_report_without_anybody_due_says_so() -> None:
     end = report_tables.rates("end", {"end": (0, 0.0)}, 0).assign(reason="nobody_due")
     said = seen(page({"rates_end": end}))
-    assert "PHQ-9: no rate can be given; nobody is due yet." in said
+    assert "PHQ-9: no rate can be given; nobody with a baseline score to judge by is due yet." in said
     assert "0 patients are due." in said
 
 
@@ -354,6 +354,28 @@ def test_a_part_stands_on_the_page_once_its_table_is_there() -> None:
     assert "\u202e" not in text
     assert "hidden" in seen(text[text.index('id="safety"') : text.index('id="about"')])
     assert 'id="safety"' not in page(report_tables.everything())
+
+
+def test_an_internal_report_hides_nothing_where_nobody_reached_a_session() -> None:
+    tables = report_tables.everything()
+    row = (
+        tables["retention"]
+        .iloc[-1:]
+        .assign(reached=0.0, rate=0.0, low=0.0, high=0.1, median_day=float("nan"))
+    )
+    tables["retention"] = pd.concat([tables["retention"].iloc[:-1], row], ignore_index=True)
+    stayed = page(tables, audience="internal").partition('<section id="stayed"')[2].partition("</section>")[0]
+    assert "hidden" not in stayed
+
+
+def test_rounded_numbers_are_said_to_be_on_the_first_screen() -> None:
+    plan, said = Plan(), "Numbers of people are rounded to the nearest 5."
+    content = arranged({name: Described(name, name, name, table) for name, table in
+                        report_tables.everything().items()}, plan, "shared")  # fmt: skip
+    meta = report.Meta(as_of="2026-10-31")
+    for profile in ("cms11", "opensafely"):
+        text = render(content, header(plan), plan=plan, meta=meta, profile=profile, audience="shared")
+        assert (said in text.partition("<main")[0]) == (profile == "opensafely")
 
 
 def test_no_narrow_screen_parts_a_name_or_the_limits_of_a_difference(whole: str) -> None:

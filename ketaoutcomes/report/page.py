@@ -52,6 +52,8 @@ NO_MEAN_CHANGE = (
     "period are not among the numbers that are protected here. Mean scores by week stand above."
 )
 
+ROUNDED = {"opensafely": " Numbers of people are rounded to the nearest 5."}
+
 MEASURED = {
     "started": "first series due",
     "baseline": "baseline score",
@@ -88,7 +90,8 @@ def render(
         "files": meta.ledger is not None and bool((meta.ledger["file"] != "").any()),
         "why": meta.ledger is not None and bool((meta.ledger["reason"] != "").any()),
         "audience": audience, "stands_for": AUDIENCES[audience], "profile": profile,
-        "profile_says": PROFILES.get(profile or "", ""), "as_of": sentences.counted(meta.as_of, header.as_of),
+        "profile_says": PROFILES.get(profile or "", ""), "rounding": ROUNDED.get(profile or "", ""),
+        "as_of": sentences.counted(meta.as_of, header.as_of),
         "dates_say": sentences.DATES.get(meta.dates, ""), "level": f"{100 * plan.rates.level:g}",
     }  # fmt: skip
     page = templates.get_template("page.html").render({**context, **content})

@@ -34,7 +34,7 @@ REASONS = {
     "judged_by_week_only": "there is no schedule to judge by, only weeks since the first dose",
     "no_dates": "the records hold no calendar dates",
     "nobody_scored": "nobody was scored",
-    "nobody_due": "nobody is due yet",
+    "nobody_due": "nobody with a baseline score to judge by is due yet",
     "not_scheduled": "no score was planned here",
 }
 """Reason codes in plain words; codes with a detail after a colon are looked up by what stands before it."""
