@@ -167,7 +167,7 @@ def test_what_is_told_of_early_responses_is_in_the_table() -> None:
             assert told[3].startswith(f"{100 * last['no_relapse']:.0f}")
             (said,) = [one for one in part.says if f"mature courses that met “{name}”" in one]
             assert f"and {last['lost']} by 12 weeks." in said
-        only = [one for one in part.notes if one.startswith("All this is of “PHQ-9 halved”")]
+        only = [one for one in part.notes if one.startswith("Responses are those of “PHQ-9 halved”")]
         assert bool(only) == (audience == "shared")
     by_session = cells(lasting(tables("internal"), words()), "PHQ-9 halved: met at a score by session")
     assert [row[0] for row in by_session.values()] == ["461", "115", "137"]

@@ -98,8 +98,8 @@ def _one_only(tables: Mapping[str, Described], words: Words) -> tuple[str, ...]:
     if not told or not others:
         return ()
     return (
-        f"All this is of “{_name(told[0], words)}”, the criterion of good time. The same courses followed by "
-        f"another, as “{others[0]}”, would have to be protected beside it, and that is not done yet.",
+        f"Responses are those of “{_name(told[0], words)}”, the criterion of good time. The same courses "
+        f"followed by another, as “{others[0]}”, would have to be protected beside it: that is not done yet.",
     )
 
 

@@ -198,7 +198,7 @@ def _fading(groups: Mapping[str, pd.DataFrame], words: Words) -> tuple[Shown, ..
         known = own[name][own[name]["value"].notna()]
         first, last = (known.iloc[at] for at in (0, -1))
         said.append(
-            f"{words.schedule(name)} ({label(name)}) from {share(first['value'])} in session "
+            f"{words.schedule(name, mark=True)} from {share(first['value'])} in session "
             f"{first['point']} to {share(last['value'])} in session {last['point']}"
         )
     says = f"Of sessions on record: {'; '.join(said)}."

@@ -156,15 +156,20 @@ class Words:
         self._schedules = {name: capital(_LATER.split(title)[0]) for name, title in self.protocols.items()}
         self._places = {name: place for place, name in enumerate(dict.fromkeys(plan.protocol.values()))}
 
-    def schedule(self, name: str) -> str:
-        """A protocol in a few words: its title up to the first comma; its id where others begin alike.
+    def schedule(self, name: str, *, mark: bool = False) -> str:
+        """A protocol in a few words: its title up to the first comma; its id, too, where others begin alike.
+
+        With `mark`, the id by which charts call it stands beside it.
 
         >>> from ketaoutcomes.plan import Plan
         >>> Words(Plan()).schedule("iv6"), Words(Plan()).schedule("esketamine")
         ('6 intravenous sessions in 2 to 3 weeks', 'Intranasal esketamine twice a week for 4 weeks')
+        >>> Words(Plan()).schedule("im", mark=True)
+        '4 to 6 intramuscular sessions (im)'
         """
         said = self._schedules.get(name, label(name))
-        return said if list(self._schedules.values()).count(said) < 2 else f"{said} ({label(name)})"
+        alike = list(self._schedules.values()).count(said) > 1
+        return f"{said} ({label(name)})" if (mark or alike) and said != label(name) else said
 
     def by_plan(self, names: Iterable[str]) -> list[str]:
         """Protocols in the plan's order; other names after them, as they come."""
