@@ -64,7 +64,7 @@ from ketaoutcomes.disclosure.linked import (
 )
 from ketaoutcomes.disclosure.links import Logic, logic
 from ketaoutcomes.disclosure.measures import protect_measures
-from ketaoutcomes.disclosure.moves import Told, move_rows, tell_all
+from ketaoutcomes.disclosure.moves import NOTHING, Told, move_rows, tell_all
 from ketaoutcomes.disclosure.rest import beside
 from ketaoutcomes.disclosure.rewrite import PERMITS, STATISTICS, blur, moments, rewrite, rounded
 
@@ -241,7 +241,7 @@ def _with_moves(
             continue
         days = int(tally.header.settings["points"]["curve_days"]) + 1
         limit = LARGEST_SMALL[profile] + blur(profile)
-        own = tell_all(tally.transitions, days, lambda _: (), rest, done, limit)
+        own = tell_all(tally.transitions, days, lambda _: NOTHING, rest, done, limit)
         done += own[0]
         found[i] = replace(found[i], transitions=typed("transitions", move_rows(tally, own, profile), ()))
     return found

@@ -4,15 +4,16 @@ Good time counts everyone eligible several times over: in the partition, by wher
 state on named days, by harm. Each of these is shown whole, at the finest level at which every cell is 0 or
 more than the threshold, or not at all; nothing is hidden cell by cell. Two partitions of the same people also
 tell how many stand in one set and not in another that holds it (nobody leaves a response, nobody reaches a
-level twice), so a level is taken only where each such difference, with every partition taken before and with
-what the rest of the report shows, is 0 or more than the threshold. Daily moves are one more partition of the
-same people (`ketaoutcomes.disclosure.moves`).
+level twice), and three of them tell more than their pairs. So a level is taken only where each such
+difference, with every partition taken before, with each two of them (`ketaoutcomes.disclosure.layers`) and
+with what the rest of the report shows, is 0 or more than the threshold. Daily moves are one more partition
+of the same people (`ketaoutcomes.disclosure.moves`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +24,9 @@ from ketaoutcomes.counts.good_time_cells import (
     JOIN,
     KINDS,
     LAST_KNOWN,
-    OPEN,
     SITUATION,
     TOGETHER,
-    UNSETTLED,
+    UNSCORED,
     WHOLE_TRIAL,
     cells,
     last_known,
@@ -43,47 +43,22 @@ from ketaoutcomes.disclosure.ladders import (
     NOT_EVALUABLE,
     OF_DUE,
     OTHERS,
-    UNKNOWN,
-    WAITING,
-    WAITING_OPEN,
-    WAITING_UNSCORED,
+    SCORED,
     WHO_MAY_RESPOND,
-    leaves,
-    meets,
+    Key,
 )
 from ketaoutcomes.disclosure.last_scores import Scored, scored_elsewhere
-from ketaoutcomes.disclosure.moves import Family, Partition, Row, Told, hidden_rows, move_rows, tell_all
+from ketaoutcomes.disclosure.layers import Layer, beside_moves, tells_few
+from ketaoutcomes.disclosure.moves import Family, Known, Row, Told, hidden_rows, move_rows, tell_all
 from ketaoutcomes.disclosure.rest import NOWHERE, Elsewhere, Rest, beside
 from ketaoutcomes.disclosure.rewrite import blur, rounded
-from ketaoutcomes.disclosure.transport import slack, small
+from ketaoutcomes.disclosure.transport import small
 from ketaoutcomes.per_patient.exposure import EXPOSURES
 
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Tally
 
 Array = Any
-Key = tuple[str, str, str]  # kind, point, state
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One partition of everyone eligible at one level: its cells, the fine cells in each, their numbers."""
-
-    kind: str
-    point: str
-    names: tuple[str, ...]
-    parts: tuple[tuple[Key, ...], ...]
-    n: Array
-
-    def held(self, wanted: Callable[[Key], bool]) -> float:
-        """How many are in cells of which any part is wanted."""
-        some = [any(wanted(key) for key in parts) for parts in self.parts]
-        return float(self.n[np.array(some, dtype=bool)].sum())
-
-    def within(self, wanted: Callable[[Key], bool]) -> float:
-        """How many are in cells of which every part is wanted."""
-        every = [all(wanted(key) for key in parts) for parts in self.parts]
-        return float(self.n[np.array(every, dtype=bool)].sum())
 
 
 def protect_good_time(
@@ -106,8 +81,8 @@ def protect_good_time(
     limit = largest_small + blur(profile)
     everyone = next((tally for tally in tallies if not tally.header.by), None)
     rest = beside(others)
-    chosen = _of_everyone(everyone, others, counted, limit) if everyone is not None else []
-    told = _moves(everyone, rest, chosen, limit) if everyone is not None else ([], [])
+    chosen, rates = _of_everyone(everyone, others, counted, limit) if everyone is not None else ([], [])
+    told = _moves(everyone, rest, chosen, rates, limit) if everyone is not None else ([], [])
     result = []
     for tally in tallies:
         if tally is everyone:
@@ -126,37 +101,32 @@ def protect_good_time(
     return result, told[0]
 
 
-def _moves(tally: Tally, rest: Rest, chosen: Sequence[Layer], limit: int) -> tuple[list[Told], list[Row]]:
+def _moves(
+    tally: Tally, rest: Rest, chosen: Sequence[Layer], rates: Sequence[Layer], limit: int
+) -> tuple[list[Told], list[Row]]:
     """The daily moves that may be told beside the partitions chosen; without these nothing is told."""
     plan = tally.header.settings
     days = int(plan["points"]["curve_days"]) + 1
     last, mature = _last_day(tally), int(plan["good_time"]["mature_days"])
-    changes = {int(key[1]) + i for layer in chosen if layer.kind == "occupation" for key in layer.parts[0][:1]
-               for i in (0, 1)}  # fmt: skip
-    since = sorted({0, last, last + 1, mature, *changes} & set(range(days)))
+    named = {int(layer.point) for layer in chosen if layer.point.isdigit()}
+    # On each of these days, and on the day after, it changes which cells someone can be in who leaves.
+    since = sorted({0, mature, last, last + 1, *named, *(day + 1 for day in named)} & set(range(days)))
 
-    def divided(family: Family) -> list[Partition]:
-        return [
-            Partition.of_cells(
-                family.ways,
-                layer.parts,
-                layer.n,
-                since,
-                lambda way, day, key: leaves(way, day, key, last, mature),
-            )
-            for layer in chosen
-        ]
+    def known(family: Family) -> Known:
+        return beside_moves(family.ways, family.started, [*chosen, *rates], since, last, mature)
 
     if not chosen:
         return [], hidden_rows(tally.transitions)
-    return tell_all(tally.transitions, days, divided, rest, (), limit)
+    return tell_all(tally.transitions, days, known, rest, (), limit)
 
 
 # --- everyone --------------------------------------------------------------------------------------------
 
 
-def _of_everyone(tally: Tally, others: Sequence[Tally], raw: Sequence[Tally], limit: int) -> list[Layer]:
-    """The layers that may be shown, each at its finest safe level."""
+def _of_everyone(
+    tally: Tally, others: Sequence[Tally], raw: Sequence[Tally], limit: int
+) -> tuple[list[Layer], list[Layer]]:
+    """The layers that may be shown, each at its finest safe level; and what the rates tell beside them."""
     table = cells(tally)
     fine: dict[Key, int] = {
         (str(kind), str(point), str(state)): int(n)
@@ -165,7 +135,7 @@ def _of_everyone(tally: Tally, others: Sequence[Tally], raw: Sequence[Tally], li
         )
     }
     if not fine:
-        return []
+        return [], []
     elsewhere = beside(others)(str(tally.points["instrument"].iloc[0])) or NOWHERE
     name = str(tally.points["criterion"].iloc[0]).partition(":")[2]
     scored = scored_elsewhere(others, str(tally.points["instrument"].iloc[0]), name)
@@ -174,8 +144,9 @@ def _of_everyone(tally: Tally, others: Sequence[Tally], raw: Sequence[Tally], li
         fine |= {(LAST_KNOWN, "end", state): n for state, n in known.items()}
     total = sum(n for (kind, _, _), n in fine.items() if kind == TOGETHER)
     if elsewhere is not NOWHERE and np.isnan(elsewhere.eligible):
-        return []  # the total itself is hidden elsewhere
+        return [], []  # the total itself is hidden elsewhere
     last = _last_day(tally)
+    rates = _at_the_end(scored, elsewhere, total)
     chosen: list[Layer] = []
     for kind in KINDS:
         points = sorted({point for at, point, _ in fine if at == kind}, key=_days_first(last))
@@ -185,15 +156,40 @@ def _of_everyone(tally: Tally, others: Sequence[Tally], raw: Sequence[Tally], li
             found: list[Layer] = []
             for point in points:
                 layer = _layer(fine, kind, point, level, total, elsewhere)
-                if layer is not None and _safe(layer, [*chosen, *found], elsewhere, scored, limit, last):
+                before = [*chosen, *found]
+                if (
+                    layer is not None
+                    and _safe(layer, before, elsewhere, scored, limit)
+                    and not tells_few(layer, [*before, *rates], limit, last)
+                ):
                     found.append(layer)
             # All points at one level: the first that suits two of them, or at last one.
             if len(found) >= min(2, len(points)) or (found and level is LEVELS[kind][-1]):
                 chosen += found
                 break
         if not chosen:
-            return []  # without the whole nothing is shown of its parts
-    return chosen
+            return [], []  # without the whole nothing is shown of its parts
+    return chosen, rates
+
+
+def _at_the_end(scored: Scored, elsewhere: Elsewhere, total: int) -> list[Layer]:
+    """The partition of everyone eligible that the rates at the end tell, if it adds up: no layer of ours."""
+    due, seen, met = elsewhere.due, scored.at_end, scored.met_at_end
+    if elsewhere.eligible != total or np.isnan(due):
+        return []
+    cells: list[tuple[float, tuple[str, ...]]] = [(total - due, (NOT_DUE,))]
+    if np.isnan(met):
+        cells += [(seen, SCORED), (due - seen, UNSCORED)]
+    elif np.isnan(seen):
+        cells += [(met, SCORED[:1]), (due - met, (*SCORED[1:], *UNSCORED))]
+    else:
+        cells += [(met, SCORED[:1]), (seen - met, SCORED[1:]), (due - seen, UNSCORED)]
+    n = np.array([n for n, _ in cells])
+    if np.isnan(n).any() or n.min() < 0:
+        return []
+    parts = tuple(tuple((LAST_KNOWN, "end", state) for state in states) for _, states in cells)
+    names = tuple(JOIN.join(states) for _, states in cells)
+    return [Layer(LAST_KNOWN, "rates", names, parts, n.astype(np.int64))]
 
 
 def _last_day(tally: Tally) -> int:
@@ -234,28 +230,13 @@ def _possible(kind: str, point: str, own: dict[Key, int]) -> list[Key]:
     return [*keys, *(key for key in own if key not in set(keys))]
 
 
-def _safe(
-    layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere, scored: Scored, limit: int, last: int
-) -> bool:
-    """Whether a layer's cells, and what they tell beside everything shown, are all 0 or over the limit."""
+def _safe(layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere, scored: Scored, limit: int) -> bool:
+    """Whether a layer's cells, and what they tell beside other tables, are all 0 or over the limit."""
     if small(layer.n, limit).any():
         return False
     if layer.kind in DIVIDES and not _told_apart(chosen, DIVIDES[layer.kind]):
         return False
-    finer = _finer([*chosen, layer])
-    beside = [(layer, other) for other in (*chosen, *finer)]
-    beside += [(one, other) for one in finer for other in chosen[1:]]
-    if any(small(_between(one, other, last), limit).any() for one, other in beside):
-        return False
     return not any(small(found, limit).any() for found in _outside(layer, chosen, elsewhere, scored))
-
-
-def _between(a: Layer, b: Layer, last: int) -> Array:
-    """What two layers tell of each other: the smaller one's sets of cells are looked at."""
-    if len(a.n) < len(b.n):
-        a, b = b, a
-    touch = np.array([[any(meets(x, y, last) for x in xs for y in ys) for ys in b.parts] for xs in a.parts])
-    return slack(touch, a.n, b.n)
 
 
 def _outside(layer: Layer, chosen: Sequence[Layer], elsewhere: Elsewhere, told: Scored) -> Iterator[Array]:
@@ -332,24 +313,6 @@ def _everything(period: str) -> str:
     """The name of the cell that holds a whole period."""
     coarsest = LEVELS[TOGETHER][-1]
     return str(coarsest("responded|responded_before" if period == "mature" else "|responded_before"))
-
-
-def _finer(chosen: Sequence[Layer]) -> list[Layer]:
-    """The whole with those waiting and not evaluable told apart, where another partition does that."""
-    unsettled = next((layer for layer in chosen if layer.kind == UNSETTLED and "open" in layer.names), None)
-    together = chosen[0]
-    waiting = [situation + APART + UNKNOWN for situation in WAITING]
-    joined = [i for i, parts in enumerate(together.parts) if [key[2] for key in parts] == waiting]
-    if unsettled is None or not joined:
-        return []
-    names, parts, n = list(together.names), list(together.parts), list(together.n)
-    for name, states in ((OPEN[0], WAITING_OPEN), (OPEN[1], WAITING_UNSCORED)):
-        names.append(name)
-        parts.append(tuple((TOGETHER, "mature", state) for state in states))
-        n.append(unsettled.n[unsettled.names.index(name)])
-    for whole in (names, parts, n):
-        del whole[joined[0]]
-    return [Layer(TOGETHER, "", tuple(names), tuple(parts), np.array(n, dtype=np.int64))]
 
 
 def _told_apart(chosen: Sequence[Layer], wanted: Collection[str]) -> bool:

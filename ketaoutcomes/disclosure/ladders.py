@@ -88,11 +88,6 @@ TURNS_INTO: Mapping[str, Sequence[str]] = MappingProxyType({
 })  # fmt: skip
 
 
-WAITING_OPEN: Final = tuple(situation + APART + OPEN[0] for situation in WAITING[:2])
-WAITING_UNSCORED: Final = tuple(situation + APART + OPEN[1] for situation in WAITING)
-"""What the cells of those waiting and not evaluable hold: those still open, those without a score there."""
-
-
 def _joined(*classes: Sequence[str]) -> Level:
     """A level that joins the states of each class; others stand alone."""
     names = {state: JOIN.join(each) for each in classes for state in each}
@@ -198,6 +193,10 @@ SITES: Mapping[str, str] = MappingProxyType(
 """A site's three cells: mature and not evaluable, mature otherwise, younger."""
 
 
+SCORED: Final = ("met", "not_met")
+"""What the rates tell of those scored at the end, beside the partition of those who are not."""
+
+_HAD_MET = (SCORED[0], KNOWN[1])
 OF_DUE: Final = frozenset({"worse", "safety_item", LAST_KNOWN})
 """Partitions of everyone due; the others but the whole are of mature courses."""
 
@@ -219,10 +218,7 @@ def meets(a: Key, b: Key, last: int) -> bool:
     if b[0] == TOGETHER and a[0] != TOGETHER:
         a, b = b, a
     if a[0] == TOGETHER:
-        stood, _, group = a[2].partition(APART)
-        if group not in OPEN:
-            return _beside_whole(a[2], b, last)
-        return _beside_whole(stood + APART + UNKNOWN, b, last) and meets((UNSETTLED, "", group), b, last)
+        return _beside_whole(a[2], b, last)
     if a[0] in OF_DUE or b[0] in OF_DUE:
         return _due_beside(*((a, b) if a[0] in OF_DUE else (b, a)))
     if OTHERS in (a[2], b[2]):
@@ -271,6 +267,9 @@ _LEFT_FROM: Mapping[str, tuple[Sequence[str], Sequence[str]]] = MappingProxyType
     "censored": ((COMPLETE, SHORT, UNKNOWN), OCCUPATION[3:-1]),
     "": (GROUPS, OCCUPATION[3:-1]),
 })  # fmt: skip
+WAYS: Final = tuple(way for way in _LEFT_FROM if way)
+"""The ways to leave the states without response."""
+
 # And what else is told of them: by kind, the states they can be in.
 _LEFT_WITH: Mapping[str, Mapping[str, Sequence[str]]] = MappingProxyType({
     "responded_before": {"judged": ("judged",), "overdue": (OVERDUE[0], OVERDUE[2]), WHOLE_TRIAL: AT_TRIAL},
@@ -294,7 +293,7 @@ def leaves(way: str, day: int, other: Key, last: int, mature_days: int) -> bool:
     if kind in OF_DUE:
         answered = way.startswith("responded")
         return not (answered and state == "no_score") and not (
-            way in ("censored", "next_course") and state == "carried_met"
+            way in ("censored", "next_course") and state in _HAD_MET
         )
     situation, _, group = state.partition(APART)
     if kind == TOGETHER and group not in groups:
@@ -345,6 +344,8 @@ def _due_beside(of_due: Key, other: Key) -> bool:
             return of_due[2] == other[2]
         if other[0] == "worse":
             of_due, other, never = other, of_due, other[2] == "no_score"
+        if other[0] == of_due[0] == LAST_KNOWN:
+            return other[2] == of_due[2] or {other[2], of_due[2]} in [{KNOWN[0], state} for state in SCORED]
         return not (never and other[0] == LAST_KNOWN and other[2] != "missing")
     if of_due[2] == NOT_DUE:
         return other[2] == OTHERS
@@ -352,7 +353,7 @@ def _due_beside(of_due: Key, other: Key) -> bool:
         return True
     if never:
         return not _has_score(other)
-    return not (of_due[2] == "carried_met" and other[2] in ("overdue", "next_course", *OPEN[:2]))
+    return not (of_due[2] in _HAD_MET and other[2] in ("overdue", "next_course", *OPEN[:2]))
 
 
 def _has_score(key: Key) -> bool:
@@ -371,7 +372,7 @@ def _beside_whole(cell: str, other: Key, last: int) -> bool:
     if kind == LAST_KNOWN:
         if state == NOT_DUE:
             return not situation
-        return state != "carried_met" or cell in WHO_MAY_RESPOND
+        return state not in _HAD_MET or cell in WHO_MAY_RESPOND
     if not situation:
         return state == OTHERS or (kind in OF_DUE and (state != "no_score" or ended_without))
     if state in (OTHERS, NOT_DUE):

@@ -14,7 +14,7 @@ others one for each instrument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,14 +24,13 @@ import pandas as pd
 from ketaoutcomes.counts.good_time_cells import JOIN
 from ketaoutcomes.counts.tallies import KEYS as TABLE_KEYS
 from ketaoutcomes.disclosure.rewrite import nearest
-from ketaoutcomes.disclosure.transport import slack, small
+from ketaoutcomes.disclosure.transport import small
 
 if TYPE_CHECKING:
     from ketaoutcomes.counts.tallies import Tally
     from ketaoutcomes.disclosure.rest import Elsewhere
 
 Array = Any
-Key = tuple[str, str, str]  # kind, point, state of a cell of another partition
 Row = tuple[str, str, str, int, str, str, float]
 
 KEYS: Final = ("instrument", "criterion", "clock")
@@ -51,7 +50,6 @@ WAYS: Final = (
     ((RESPONSES[0],), RESPONSES[1:]),
     (RESPONSES,),
 )
-MOST_CLASSES = 14  # of another partition's cells; beyond, subsets become too many to look at
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,51 +164,37 @@ def _family(key: tuple[str, str, str], rows: pd.DataFrame, days: int) -> Family 
 
 
 @dataclass(frozen=True, eq=False)
-class Partition:
-    """Another partition of the same people, and which of its cells someone who left on a day may be in.
+class Known:
+    """Sets of the same people of which it is known elsewhere how many are in them at least.
 
-    `of` has an axis per way (the last: not left), one per class of days and one per class of cells.
+    `places` has a row per set; a column per way to leave and class of days, all classes of one way side by
+    side, and a last one for who has not left: whether somebody of the set can be there. `since` are the
+    first days of the classes. `people` is how many there are in all; None where nothing is known.
     """
 
-    n: Array
+    people: int | None
+    ways: tuple[str, ...]
     since: Array
-    of: Mapping[str, Array]
-    open: Array
-
-    @classmethod
-    def of_cells(
-        cls,
-        ways: Sequence[str],
-        cells: Sequence[Sequence[Key]],
-        n: Array,
-        since: Sequence[int],
-        meets: Callable[[str, int, Key], bool],
-    ) -> Partition:
-        """By asking `meets` for every way and every first day of a class of days; alike cells are joined."""
-        names = [*ways, START]
-        table = np.array(
-            [
-                [[any(meets(part, day, key) for part in way.split(JOIN) for key in keys) for keys in cells]
-                 for day in since]
-                for way in names
-            ], dtype=bool,
-        )  # fmt: skip
-        flat, back = np.unique(table.reshape(-1, len(cells)), axis=1, return_inverse=True)
-        added = np.bincount(back.ravel(), weights=n, minlength=flat.shape[1])
-        table = flat.reshape(len(names), len(since), flat.shape[1])
-        return cls(added, np.array(since), dict(zip(ways, table[:-1], strict=True)), table[-1, -1])
+    places: Array
+    least: Array
+    _touched: dict[tuple[str, int, int], Array] = field(default_factory=dict)
 
     def touched(self, way: str, first: int, last: int) -> Array:
-        """The cells that someone may be in who left in a way between two days."""
+        """Which sets someone may be of who left in a way between two days."""
         low, high = np.searchsorted(self.since, [first, last], side="right") - 1
-        result: Array = self.of[way][low : high + 1].any(axis=0)
-        return result
+        if (way, low, high) not in self._touched:
+            start = self.ways.index(way) * len(self.since)
+            self._touched[way, low, high] = self.places[:, start + low : start + high + 1].any(axis=1)
+        return self._touched[way, low, high]
+
+
+NOTHING: Final = Known(None, (), np.zeros(1), np.zeros((0, 1), dtype=bool), np.zeros(0))
 
 
 def tell_all(
     transitions: pd.DataFrame,
     days: int,
-    divided: Callable[[Family], Sequence[Partition]],
+    known: Callable[[Family], Known],
     rest: Callable[[str], Elsewhere | None],
     beside: Sequence[Told],
     limit: int,
@@ -220,7 +204,7 @@ def tell_all(
     Args:
         transitions: daily moves, as counted.
         days: on how many days there may be moves, 0 to the end of the plan's curve.
-        divided: the same people divided otherwise, for a family.
+        known: what partitions of the same people tell, for a family.
         rest: what the rest of the report shows, for an instrument; None: nothing of it.
         beside: families that are told already.
         limit: counts from 1 to this are small.
@@ -234,13 +218,13 @@ def tell_all(
         if family is None:
             hidden += hidden_rows(rows)
         else:
-            done.append(_finest(family, divided, rest(family.instrument), done, limit))
+            done.append(_finest(family, known, rest(family.instrument), done, limit))
     return done[len(beside) :], hidden
 
 
 def _finest(
     family: Family,
-    divided: Callable[[Family], Sequence[Partition]],
+    known: Callable[[Family], Known],
     rest: Elsewhere | None,
     done: Sequence[Told],
     limit: int,
@@ -250,24 +234,24 @@ def _finest(
     levels = WAYS if set(family.ways) & set(RESPONSES) else ((),)
     for classes in levels:
         joined = family.joined(classes)
-        told = tell(joined, divided(joined), rest, limit)
+        told = tell(joined, known(joined), rest, limit)
         if all(told.days.get(way) for way in joined.ways if responded(way)):
             return told
     return told
 
 
-def tell(family: Family, partitions: Sequence[Partition], rest: Elsewhere | None, limit: int) -> Told:
+def tell(family: Family, known: Known, rest: Elsewhere | None, limit: int) -> Told:
     """The family with its exits on the first days on which they may be told; none of it where it may not.
 
     Args:
         family: with its ways joined as they are to be told.
-        partitions: the same people divided otherwise, as published; made for the ways of this family.
+        known: what partitions of the same people tell; made for the ways of this family.
         rest: other published numbers of the same people; None: there are none.
         limit: counts from 1 to this are small.
     """
     told = Told(family, family.stop(limit))
     told.days, told.counts = {way: [] for way in family.ways}, {way: [] for way in family.ways}
-    check = _Check(partitions, rest, limit)
+    check = _Check(known, rest, limit)
     if not check.safe(told):
         return Told(family, -1)
     pending = dict.fromkeys(family.ways, 0)
@@ -289,7 +273,7 @@ def tell(family: Family, partitions: Sequence[Partition], rest: Elsewhere | None
 
 @dataclass(frozen=True, eq=False)
 class _Check:
-    partitions: Sequence[Partition]
+    known: Known
     rest: Elsewhere | None
     limit: int
 
@@ -299,35 +283,28 @@ class _Check:
             return False
         if self.rest is not None and self._small_outside(told, self.rest):
             return False
-        return not any(self._small_between(told, other) for other in self.partitions)
+        return not self._small_beside(told)
 
-    def _small_between(self, told: Told, other: Partition) -> bool:
-        """The counts that two partitions of the same people give: see `slack`."""
-        if other.n.sum() != told.family.started or len(other.n) > MOST_CLASSES:
+    def _small_beside(self, told: Told) -> bool:
+        """Whether a set known elsewhere tells a few: all of it left, or stays, where it touches."""
+        known = self.known
+        if known.people is None:
+            return False
+        if known.people != told.family.started:
             return True
-        # Whoever waits to be told may be anybody who left late, but whether anybody waits may be known.
-        rests = (self._rest_touches(told, other), other.open)
-        return any(self._small_given(told, other, rest) for rest in rests)
-
-    def _small_given(self, told: Told, other: Partition, rest: Array) -> bool:
-        n, touch = [float(told.rest())], [rest]
+        beyond = -known.least.astype(np.float64)
         for way, days in told.days.items():
             for first, last, count in zip([0, *(d + 1 for d in days)], days, told.counts[way], strict=False):
-                n.append(count)
-                touch.append(other.touched(way, first, last))
-        patterns, back = np.unique(np.array(touch), axis=0, return_inverse=True)
-        added = np.bincount(back.ravel(), weights=n).astype(np.float32)
-        found = slack(patterns, added, other.n.astype(np.float32))
-        # Where a slack is negative nobody can stand as supposed.
-        return bool(found.min() >= 0 and small(found, self.limit).any())
-
-    def _rest_touches(self, told: Told, other: Partition) -> Array:
-        last = told.family.left.shape[1] - 1
-        found = other.open.copy()
-        for way in told.days:
-            if told.last(way) < last:
-                found |= other.touched(way, told.last(way) + 1, last)
-        return found
+                beyond += count * known.touched(way, first, last)
+        # Whoever waits to be told may be anybody who left late, but whether anybody waits may be known.
+        stay, end = known.places[:, -1], told.family.left.shape[1] - 1
+        late = [known.touched(way, told.last(way) + 1, end) for way in known.ways if told.last(way) < end]
+        for waits in ([*late, stay], [stay]):
+            found = beyond + told.rest() * np.any(waits, axis=0)
+            # Where fewer could be there than are known nobody can stand as supposed.
+            if found.min(initial=0) >= 0 and small(found, self.limit).any():
+                return True
+        return False
 
     def _small_outside(self, told: Told, rest: Elsewhere) -> bool:
         """Differences with who is due, scored and has met in the rest of the report."""
