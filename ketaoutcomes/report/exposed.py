@@ -264,7 +264,7 @@ def _unjudged(described: Described | None) -> tuple[tuple[str, Any], ...]:
     return tuple(
         ("for whatever reason", row)
         if row.reason.count(JOIN) >= every - 2
-        else (" or ".join(REASONS.get(part, part) for part in row.reason.split(JOIN)), row)
+        else ("with " + " or ".join(REASONS.get(part, part) for part in row.reason.split(JOIN)), row)
         for row in rows
     )
 
