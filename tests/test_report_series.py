@@ -19,7 +19,7 @@ from ketaoutcomes.disclosure import DisclosureError, protection
 from ketaoutcomes.report.days import days
 from ketaoutcomes.report.finished import Described
 from ketaoutcomes.report.previous import NoPreviousReport, last_report
-from ketaoutcomes.report.series import good_time_day, in_series, repeated, told_again
+from ketaoutcomes.report.series import good_time_day, in_series, repeated, restated, told_again
 from ketaoutcomes.report.views import Words
 from ketaoutcomes.simulate import sample_path
 
@@ -117,12 +117,26 @@ def test_what_late_data_changed_is_listed_old_and_new() -> None:
     assert shown is not None
     assert shown.rows == (
         ("good time", "everyone", "1", "31 August 2026"),
-        ("rates, end", "everyone", "1", "30 September 2026"),
+        ("rates at the end of the series", "everyone", "1", "30 September 2026"),
     )
     assert "Repeated parts stand as of 31 August 2026 and 30 September 2026." in told_again(tables)[1]
     assert in_series(None, None) == {}
     assert (good_time_day({}), repeated({}), told_again({})) == ("", None, [])
     assert isinstance(tables["steps"], Described)
+
+
+def test_a_restated_count_is_told_in_words() -> None:
+    row = {"by": "site", "group": "<b>North", "instrument": "phq9", "criterion": "phq9_response50",
+           "kind": "current", "axis": "month", "point": "2026-07/2026-09", "given": "", "state": "not_met",
+           "before": 30.0, "after": float("nan")}  # fmt: skip
+    columns = ["by", "table", "instrument", "criterion", "axis", "point", "step", "as_of"]
+    tables = in_series(pd.DataFrame(columns=columns), pd.DataFrame([row]))
+    shown = restated(tables, Words(ko.Plan()))
+    assert shown is not None
+    assert shown.rows == (
+        ("July to September 2026", "<b>North", "PHQ-9 halved", "scored, not met", "30", "hidden"),
+    )
+    assert restated({}, Words(ko.Plan())) is None
 
 
 def test_the_manifest_names_the_report_before_and_verify_looks_at_it(

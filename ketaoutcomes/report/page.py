@@ -14,7 +14,7 @@ from markupsafe import escape
 from ketaoutcomes import figures
 from ketaoutcomes.notices import pages
 from ketaoutcomes.report import overview, sentences, views
-from ketaoutcomes.report.additions import Addition, Plain, plain
+from ketaoutcomes.report.additions import Addition, Plain
 from ketaoutcomes.report.beside import beside
 from ketaoutcomes.report.charts import chart
 from ketaoutcomes.report.days import days
@@ -23,7 +23,7 @@ from ketaoutcomes.report.finished import MEAN_CHANGE
 from ketaoutcomes.report.glance import glance
 from ketaoutcomes.report.lasting import lasting
 from ketaoutcomes.report.quality import quality
-from ketaoutcomes.report.series import good_time_day, repeated, told_again
+from ketaoutcomes.report.series import good_time_day, repeated, restated, told_again
 from ketaoutcomes.report.side_effects import side_effects
 from ketaoutcomes.report.told_by import periods_said, sites_said
 from ketaoutcomes.results import wording
@@ -174,7 +174,7 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
         "good_time": good_time, "clocks": CLOCKS,
         "additions": _additions(tables, words, shared=audience == "shared"),
         "hidden_rates": sum(_hidden(described) for described in tables.values()),
-        "restated": plain(get("restatements")) if "restatements" in tables else None,  # type: ignore[arg-type]
+        "restated": restated(tables, words),
         "measures": "measures" in tables,
         "steps": told_again(tables), "repeated": repeated(tables), "good_time_day": good_time_day(tables),
     }  # fmt: skip
