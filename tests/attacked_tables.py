@@ -23,10 +23,13 @@ from ketaoutcomes.disclosure.facts import MEASURED
 from ketaoutcomes.plan import Criteria, Plan
 
 UNSCORED, WORSE, SAME, BETTER, HALVED, WELL = range(6)
-RESPONSE, REMISSION, PARTIAL, DETERIORATION = (
-    "phq9_response50", "phq9_remission_lt5", "phq9_partial25", "phq9_deterioration"
+RESPONSE, REMISSION, PARTIAL, DETERIORATION, BY_FIVE = (
+    "phq9_response50", "phq9_remission_lt5", "phq9_partial25", "phq9_deterioration", "phq9_mcid5"
 )  # fmt: skip
-MEETS = {RESPONSE: {HALVED, WELL}, REMISSION: {WELL}, PARTIAL: {BETTER}, DETERIORATION: {WORSE}}
+MEETS = {
+    RESPONSE: {HALVED, WELL}, REMISSION: {WELL}, PARTIAL: {BETTER}, DETERIORATION: {WORSE},
+    BY_FIVE: {BETTER, HALVED, WELL},
+}  # fmt: skip
 Cell = tuple[int, str, tuple[str, ...]]  # which Tally, which table, its key with the group
 _OWN = {"flow": 3, "points": 5, "values": 4}  # how much of a key the cells of one list share
 
@@ -360,6 +363,20 @@ def criteria() -> Scenario:
                 one.judged("end", "end", {"current": now, "sustained": later})
                 types.append(one.done())
     return Scenario("criteria", shapes, names, kinds, tuple(types))
+
+
+def nested() -> Scenario:
+    """One point at four sites, three criteria of which each implies the next: the middle one comes last."""
+    shapes = (Shape((), ("end",)), Shape(("site",), ("end",)))
+    names = (REMISSION, BY_FIVE, RESPONSE)
+    types = []
+    for site, now in itertools.product(("A", "B", "C", "D"), range(6)):
+        one = _Person(shapes, names, ("current",), site=site)
+        one.flow("course", "phq9", "courses", "eligible")
+        one.flow("course", "phq9", "due", "due")
+        one.judged("end", "end", {"current": now})
+        types.append(one.done())
+    return Scenario("nested", shapes, names, ("current",), tuple(types))
 
 
 def cohort(scenario: Scenario, rng: np.random.Generator) -> np.ndarray:

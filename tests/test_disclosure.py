@@ -17,7 +17,8 @@ from ketaoutcomes.disclosure.links import logic
 from ketaoutcomes.plan import Baseline, Criteria, Plan
 
 SCENARIOS = {
-    make.__name__: make for make in (attacked.sessions, attacked.margins, attacked.weeks, attacked.criteria)
+    make.__name__: make
+    for make in (attacked.sessions, attacked.margins, attacked.weeks, attacked.criteria, attacked.nested)
 }
 
 
