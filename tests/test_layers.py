@@ -73,7 +73,7 @@ def test_what_three_partitions_tell_is_so(seed: int) -> None:
         assert not (shared > 0)[~possible(pair & own, margins[axis], margins[other])].any()
         assert (slack(pair, margins[axis], margins[other]) >= 0).all()
         touch = touch & np.expand_dims(possible(pair, margins[axis], margins[other]), 3 - axis - other)
-    places, least, twice = least_known(touch, margins[0], margins[1])
+    places, least, twice = least_known(touch, *margins, np.inf)
     more = places @ margins[2] - least
     assert (more >= 0).all()
     few = tells(more, (places & twice).any(axis=1), LIMIT)
@@ -86,6 +86,6 @@ def test_random_tables_tell_few_and_do_not() -> None:
     told = []
     for seed in range(60):
         touch, _, margins = tables(seed)
-        places, least, _ = least_known(touch, margins[0], margins[1])
+        places, least, _ = least_known(touch, *margins, np.inf)
         told.append(bool(small(places @ margins[2] - least, LIMIT).any()))
     assert 5 < sum(told) < 55

@@ -113,7 +113,7 @@ def _moves(
     since = sorted({0, mature, last, last + 1, *named, *(day + 1 for day in named)} & set(range(days)))
 
     def known(family: Family) -> Known:
-        return beside_moves(family.ways, family.started, [*chosen, *rates], since, last, mature)
+        return beside_moves(family, [*chosen, *rates], since, last, mature, limit)
 
     if not chosen:
         return [], hidden_rows(tally.transitions)

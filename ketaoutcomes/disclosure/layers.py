@@ -12,7 +12,7 @@ import numpy as np
 
 from ketaoutcomes.counts.good_time_cells import JOIN
 from ketaoutcomes.disclosure.ladders import WAYS, Key, leaves, meets
-from ketaoutcomes.disclosure.moves import Known
+from ketaoutcomes.disclosure.moves import Family, Known
 from ketaoutcomes.disclosure.transport import alike, least_known, possible, slack, small, tells
 
 Array = Any
@@ -63,7 +63,8 @@ def tells_few(layer: Layer, chosen: Sequence[Layer], limit: int, last: int) -> b
     if any(small(_between(layer, other, last), limit).any() for other in chosen):
         return True
     return any(
-        tells(*_among((layer, one, other), last), limit).any() for one, other in combinations(chosen, 2)
+        tells(*_among((layer, one, other), last, 2 * limit), limit).any()
+        for one, other in combinations(chosen, 2)
     )
 
 
@@ -82,8 +83,8 @@ def _sharing(a: Layer, b: Layer, last: int) -> Array:
     return possible(_cellwise(_meeting(a.keys, b.keys, last), (a, b)), a.people, b.people)
 
 
-def _among(layers: Sequence[Layer], last: int) -> tuple[Array, Array]:
-    """What two layers tell of a third, and where somebody counts twice."""
+def _among(layers: Sequence[Layer], last: int, most: int) -> tuple[Array, Array]:
+    """What two layers tell of a third, up to the most of interest, and where somebody counts twice."""
     a, b, c = sorted(layers, key=lambda layer: len(layer.people))
     touch = (
         _meeting(a.keys, b.keys, last)[:, :, None]
@@ -92,35 +93,40 @@ def _among(layers: Sequence[Layer], last: int) -> tuple[Array, Array]:
     )
     touch = _cellwise(touch, (a, b, c)) & _sharing(a, b, last)[:, :, None]
     touch &= _sharing(a, c, last)[:, None] & _sharing(b, c, last)
-    places, least, twice = least_known(touch, a.people, b.people)
+    places, least, twice = least_known(touch, a.people, b.people, c.people, most)
     return places @ c.people - least, (places & twice).any(axis=1)
 
 
 def beside_moves(
-    ways: Sequence[str], people: int, chosen: Sequence[Layer], since: Sequence[int], last: int, mature: int
+    family: Family, chosen: Sequence[Layer], since: Sequence[int], last: int, mature: int, limit: int
 ) -> Known:
-    """What each two of these layers tell of how and when people left, as daily moves in these ways do.
+    """What each two of these layers tell of how and when people left, as a family of daily moves does.
 
     Who left in a way is alike from each day of `since` to the next. `last` is the last calendar day; courses
-    followed for `mature` days are mature.
+    followed for `mature` days are mature. Counts from 1 to `limit` are small.
     """
     # In a way of which nothing is told a few may have left for all that is known.
-    named = {part for way in ways for part in way.split(JOIN)}
-    ways = [*ways, *(way for way in WAYS if way not in named)]
-    places = [_leaving(tuple(ways), layer.keys, tuple(since), last, mature) for layer in chosen]
-    everyone = np.array([people])
+    named = {part for way in family.ways for part in way.split(JOIN)}
+    ways = (*family.ways, *(way for way in WAYS if way not in named))
+    around = np.zeros(len(ways) * len(since) + 1)
+    left = np.add.reduceat(family.left, since, axis=1)
+    around[: left.size], around[-1] = left.ravel(), family.started - left.sum()
+    # What is told is told late, so no place holds fewer than it does; but those who wait may be held to stay.
+    most = 10 * limit
+    places = [_leaving(ways, layer.keys, tuple(since), last, mature) for layer in chosen]
+    everyone = np.array([family.started])
     found = [
-        least_known(_cellwise(of, (layer,))[:, None], layer.people, everyone)
+        least_known(_cellwise(of, (layer,))[:, None], layer.people, everyone, around, most)
         for layer, of in zip(chosen, places, strict=True)
     ]
     for (a, of_a), (b, of_b) in combinations(list(zip(chosen, places, strict=True)), 2):
         touch = _meeting(a.keys, b.keys, last)[:, :, None] & of_a[:, None] & of_b
         touch = _cellwise(touch, (a, b)) & _sharing(a, b, last)[:, :, None]
-        found.append(least_known(touch, a.people, b.people))
+        found.append(least_known(touch, a.people, b.people, around, most))
     touched, least = (np.concatenate(each) for each in list(zip(*found, strict=True))[:2])
     bits = np.unpackbits(least.astype("<u4")[:, None].view("u1"), axis=1)
     one, _ = alike(np.column_stack([touched, bits]))
-    return Known(people, tuple(ways), np.array(since), touched[one], least[one])
+    return Known(family.started, ways, np.array(since), touched[one], least[one])
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 Array = Any
+MOST_AT_ONCE = 2**23  # places of sets that are looked at together
 
 
 def small(count: Array, limit: int) -> Array:
@@ -64,7 +65,7 @@ def possible(touch: Array, around: Array, inside: Array) -> Array:
     return result
 
 
-def least_known(touch: Array, a: Array, b: Array) -> tuple[Array, Array, Array]:
+def least_known(touch: Array, a: Array, b: Array, around: Array, most: float) -> tuple[Array, Array, Array]:
     """Sets of people of whom two partitions tell together how many there are at least.
 
     Of some cells of one and some of the other, those in both are no fewer than both together exceed everyone;
@@ -78,6 +79,8 @@ def least_known(touch: Array, a: Array, b: Array) -> tuple[Array, Array, Array]:
             them: an axis for each.
         a: how many are in each cell of the first.
         b: how many are in each cell of the second.
+        around: how many are at each place.
+        most: sets are left out that touch places with more people than this beyond the least.
 
     Returns:
         Which places each set touches, a row per set; the least number of people in it; and which places those
@@ -85,23 +88,31 @@ def least_known(touch: Array, a: Array, b: Array) -> tuple[Array, Array, Array]:
 
     >>> touch = np.ones((2, 2, 3), dtype=bool)
     >>> touch[0, 0, 2] = False  # whoever is in the first cell of both is not at the third place
-    >>> places, least, _ = least_known(touch, np.array([70, 30]), np.array([60, 40]))
+    >>> numbers = np.array([70, 30]), np.array([60, 40]), np.array([20, 14, 66])
+    >>> places, least, _ = least_known(touch, *numbers, most=4)
     >>> least[(places == [True, True, False]).all(axis=1)].tolist()
     [30.0]
     """
     touch, a = _joined(touch[a > 0], a[a > 0])
     other, b = _joined(touch.swapaxes(0, 1)[b > 0], b[b > 0])
-    touch = other.swapaxes(0, 1)
+    touch = other.swapaxes(0, 1).astype(np.float32)
+    found: list[tuple[Array, Array, Array]] = []
     first, second = (_subsets(len(n), "<f4") for n in (a, b))
-    one, two = (first @ a)[:, None], second @ b
-    of_first = (first @ touch.reshape(len(a), -1)).reshape(len(first), len(b), -1) > 0
-    both = second @ of_first.astype(np.float32) > 0
-    known, apart = one + two > a.sum(), ~both.any(axis=2)
-    either = of_first.any(axis=1)[:, None] | (second @ touch.any(axis=0) > 0)
-    least = np.concatenate([(one + two - a.sum())[known], (one + two)[apart]])
-    neither = both[::-1, ::-1]  # the sets of all other cells of each
-    twice = np.concatenate([neither[known], np.zeros_like(either[apart])])
-    return np.concatenate([both[known], either[apart]]), least, twice
+    two, of_second = second @ b, np.asarray(second @ touch.max(axis=0) > 0)
+    for some in np.array_split(first, 1 + len(first) * of_second.size // MOST_AT_ONCE):
+        one = (some @ a)[:, None]
+        of_first: Array = np.tensordot(some, touch, 1) > 0
+        both: Array = second @ of_first.astype(np.float32) > 0
+        apart = ~both.any(axis=2)
+        either = of_first.any(axis=1)[:, None] | of_second
+        for places, least, own in (
+            (both, one + two - a.sum(), one + two > a.sum()), (either, one + two, apart),
+        ):  # fmt: skip
+            at = np.nonzero(own & (places @ around - least <= most))
+            neither = np.einsum("kp,kq,pqr->kr", 1 - some[at[0]], 1 - second[at[1]], touch, optimize=True) > 0
+            found.append((places[at], least[at], neither & (own is not apart)))
+    places, least, twice = (np.concatenate(each) for each in zip(*found, strict=True))
+    return places, least, twice
 
 
 def _joined(touch: Array, n: Array) -> tuple[Array, Array]:
