@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from ketaoutcomes.disclosure.layers import Layer, tells_few
+from ketaoutcomes.disclosure.layers import Layer, beside_moves, tells_few
+from ketaoutcomes.disclosure.moves import Family, tell
 from ketaoutcomes.disclosure.transport import least_known, possible, slack, small, tells
 
 LIMIT = 10
@@ -35,6 +36,16 @@ def test_three_partitions_tell_what_no_two_of_them_do() -> None:
         others = [other for other in layers if other is not one]
         assert not any(tells_few(one, [other], LIMIT, 60) for other in others)
         assert tells_few(one, others, LIMIT, 60)
+
+
+def test_moves_of_other_people_than_the_layers_divide_are_not_told() -> None:
+    left = np.zeros((1, 366), dtype=np.int64)
+    left[0, 20] = 40
+    cells = {"responded_after+responded_unjudged": 40, "titrating+lapsed": 60}
+    for started, days in ((100, [20]), (97, None)):
+        family = Family("phq9", "any", "first_dose", ("titrating",), ("responded_after",), left, started)
+        known = beside_moves(family, [layer("occupation", "60", cells)], [0, 60, 61, 180], 60, 180, LIMIT)
+        assert tell(family, known, None, LIMIT).days.get("responded_after") == days
 
 
 def test_nobody_is_told_of_where_all_of_some_cells_are_told_to_be_elsewhere() -> None:

@@ -126,7 +126,7 @@ def beside_moves(
     touched, least = (np.concatenate(each) for each in list(zip(*found, strict=True))[:2])
     bits = np.unpackbits(least.astype("<u4")[:, None].view("u1"), axis=1)
     one, _ = alike(np.column_stack([touched, bits]))
-    return Known(family.started, ways, np.array(since), touched[one], least[one])
+    return Known(int(chosen[0].n.sum()), ways, np.array(since), touched[one], least[one])
 
 
 @lru_cache(maxsize=64)
