@@ -30,7 +30,6 @@ from ketaoutcomes.disclosure import (
 from ketaoutcomes.notices import silent
 from ketaoutcomes.per_patient import ends
 from ketaoutcomes.plan import PlanError
-from ketaoutcomes.report.finished import MEAN_CHANGE
 from ketaoutcomes.report.meta import Meta
 from ketaoutcomes.report.previous import Last, last_report
 from ketaoutcomes.report.responses import OTHER_RESPONSES
@@ -149,8 +148,6 @@ def _counted(study: Study, *, audience: str, last: Last | None = None) -> dict[s
         if study.has_sites:
             tallies["good_time_by_site"] = study.tally(by="site", at="end", tables=("good_time",))
         if audience == INTERNAL:
-            if study.cohort.dates != "offsets":
-                tallies[MEAN_CHANGE] = study.tally(by="due_month", at="end", tables=("values",))
             tallies["onset"] = study.tally(
                 by="protocol", at="session", kind="ever", criteria=list(study.plan.firsts), tables=("points",)
             )

@@ -131,9 +131,9 @@ class Study(
     ) -> Tally:
         """Counts of this study by one grouping, from which every published number is computed.
 
-        `by` names people columns, the course's own route, unit, protocol, site, start_quarter and due_month,
-        or its severity at baseline (`phq9_baseline_band`). Where the axes include sessions, protocol leads
-        the grouping, because a session is a session of a protocol. Tallies of other patients under the same
+        `by` names people columns, the course's own route, unit, protocol, site and start_quarter, or its
+        severity at baseline (`phq9_baseline_band`). Where the axes include sessions, protocol leads the
+        grouping, because a session is a session of a protocol. Tallies of other patients under the same
         plan, as-of day and grouping add to this one. With "good_time" among the tables, good time is counted
         as well, by the plan's response and clock; with "delayed_entry" too, what delayed-entry curves need
         (notebooks only). "curves" adds time to response, "durability" what came after it.

@@ -229,8 +229,9 @@ class _Person:
                         name = "met"
                     key = ("phq9", criterion, kind, axis, point, given, name, *self._group(shape))
                     self.cells.append((i, "points", key))
-                if due and state.get("current") and axis != "month":
-                    self.cells.append((i, "values", ("phq9", "score", axis, point, "3", *self._group(shape))))
+                if due and state.get("current"):
+                    name = "change" if axis == "month" else "score"
+                    self.cells.append((i, "values", ("phq9", name, axis, point, "3", *self._group(shape))))
 
     def _group(self, shape: Shape) -> tuple[str, ...]:
         return tuple(self.columns[name] for name in shape.by)

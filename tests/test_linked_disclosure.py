@@ -329,6 +329,7 @@ def test_an_attacker_with_three_reports_learns_no_small_number(profile: str, lat
         (34, "opensafely", "weeks"),  # a rounded number that is as it was: nobody came, or up to four
         (95, "cms11", "sessions"),  # those unscored, from who was due in one protocol and eligible in another
         (157, "cms11", "sessions"),  # the same, where nobody was below the gate
+        (500375, "opensafely", "sessions"),  # a cell that is as it was, within a table that is not
     ],
 )
 def test_an_attacker_learns_nothing_from_series_that_told_of_a_few_once(seed: int, profile: str, world: str):

@@ -378,14 +378,13 @@ def test_a_line_at_first_glance_is_left_out_where_it_could_not_be_answered() -> 
     assert line.says.endswith("hidden. (As of 30 September 2026.)")
 
 
-def test_the_mean_change_is_charted_for_the_house_and_its_absence_said_to_others(
+def test_the_mean_change_is_charted_by_month_for_the_house_and_by_period_for_others(
     written: dict[str, str],
 ) -> None:
     inside, outside = (section(written[audience], "over-time") for audience in ("internal", "shared"))
     assert "<b>PHQ-9 mean change from baseline at the end, of those scored.</b> Between −10.0 and" in inside
     assert "(XmR chart)." in inside
-    assert "mean change from baseline" not in outside
-    assert "control chart in internal reports only" in outside
+    assert "points in the 5 periods shown. Too few periods yet for limits of chance." in outside
 
 
 def test_who_was_scored_of_those_in_the_rates_is_dated_as_the_rates_are() -> None:

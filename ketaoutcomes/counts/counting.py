@@ -13,14 +13,15 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.counts.tallies import COUNTS, KEYS, Counted
-from ketaoutcomes.per_patient.calendar import calendar_month, month_label
 from ketaoutcomes.per_patient.courses import NEVER, REASONS
 from ketaoutcomes.per_patient.outcomes import KINDS, STATES, states
 from ketaoutcomes.per_patient.patients import (
     NO_COURSE,
     Grouping,
     Patients,
+    calendar_month,
     grouping,
+    month_label,
 )
 from ketaoutcomes.per_patient.windows import Picks, Windows, pick, windows
 
@@ -61,7 +62,7 @@ def count(p: Patients, request: Request) -> dict[str, list[Counted]]:
             for w in windows_of(p, instrument, axis):
                 if "points" in request.tables:
                     tables["points"] += _points(p, groups, criteria, request.kinds, w)
-                if "values" in request.tables and axis != "month":
+                if "values" in request.tables:
                     tables["values"] += _values(p, groups, instrument, w)
         if "values" in request.tables:
             tables["values"].append(_baseline_values(p, groups, instrument))
@@ -178,18 +179,21 @@ def valued(groups: Grouping, group: Array, value: Array, keys: dict[str, Any]) -
 
 
 def _values(p: Patients, groups: Grouping, instrument: str, w: Windows) -> list[Counted]:
-    """Scores, changes and days from dose to score, of courses due at each point and scored there."""
+    """Scores, changes and days from dose to score, of courses due at each point and scored there.
+
+    Of months changes only: their scores are those of the end.
+    """
     j = p.judged(instrument, "score")
     found = pick(p.block, w, j.moments, j.patient, j.time)
     seen = w.due & (found.judged >= 0)
-    at, group, point = found.judged[seen], groups.of_course[w.course[seen]], w.point[seen]
+    point, labels = point_labels(p, w)
+    at, group = found.judged[seen], groups.of_course[w.course[seen]]
     value = j.value[at].astype(np.int64)
-    keys = {"instrument": instrument, "axis": w.axis, "point": (point, w.labels)}
+    keys = {"instrument": instrument, "axis": w.axis, "point": (point[seen], labels)}
     change = value - j.baseline[j.patient[at]]
-    parts = [
-        valued(groups, group, value, {"variable": "score", **keys}),
-        valued(groups, group, change, {"variable": "change", **keys}),
-    ]
+    parts = [valued(groups, group, change, {"variable": "change", **keys})]
+    if w.axis != "month":
+        parts.append(valued(groups, group, value, {"variable": "score", **keys}))
     if w.axis == "session":
         days = (j.time[at] >> 1) - (w.lo[seen] >> 1)
         parts.append(valued(groups, group, days, {"variable": "days_since_dose", **keys}))

@@ -15,7 +15,7 @@ import numpy as np
 
 from ketaoutcomes.disclosure.choose import Web
 from ketaoutcomes.disclosure.facts import MONTH, SCHEDULED, Fact, Group, Margin
-from ketaoutcomes.disclosure.parts import Known, Splits, left, over_groups
+from ketaoutcomes.disclosure.parts import Known, Splits, left, of_cells, over_groups
 from ketaoutcomes.disclosure.transport import small
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ class Books:
             start = np.hstack([below[by], np.zeros((len(b.now), len(sets)), dtype=np.int64)])
             bits = left(known, b.splits, start, self.limit, rough=self.rough)
             result[by] = b.told & (bits[:, : b.now.shape[1]] > 1)
+            self._few_in_cells(b, known, result[by])
             for at, (_, some) in enumerate(sets, start=b.now.shape[1]):
                 few = b.told[:, some].all(axis=1) & (bits[:, at] > 1)
                 result[by][:, some] |= few[:, None]
@@ -181,6 +182,16 @@ class Books:
                     found = over_groups(bits[rows], own, np.flatnonzero(of == p), self.limit)
                     np.bitwise_or.at(below[other.by][:, p], b.web.totals[i][rows], found)
         return result
+
+    def _few_in_cells(self, b: Book, known: Known, few: Array) -> None:
+        """Mark numbers of whose cells, those in one of them and not in another, a few may be left."""
+        whole, part = (
+            np.concatenate(rows)
+            for rows in ((b.splits.whole, b.splits.held[:, 1]), (b.splits.part, b.splits.held[:, 2]))
+        )
+        groups = b.now.shape[1]
+        bits = of_cells(known, whole, part, self.limit, rough=self.rough)[:, :groups]
+        np.logical_or.at(few, whole, b.told[whole] & b.told[part] & (bits > 1))
 
     def _hidden_groups(self, b: Book) -> Iterator[tuple[int, Array]]:
         """Groups of a total that some report told together, by what the others leave of it.

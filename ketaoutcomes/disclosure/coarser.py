@@ -227,14 +227,14 @@ def followed(before: Sequence[Period], known: tuple[int, int], last: int, months
     return tuple(found)
 
 
-def by_period(points: pd.DataFrame, periods: Sequence[Period]) -> pd.DataFrame:
-    """Points with the period in place of each month; months in none of them stay as they are."""
-    month = ((points["axis"] == "month") & (points["point"] != "")).to_numpy(dtype=bool)
+def by_period(counted: pd.DataFrame, periods: Sequence[Period]) -> pd.DataFrame:
+    """Points or values with the period in place of each month; months in none of them stay as they are."""
+    month = ((counted["axis"] == "month") & (counted["point"] != "")).to_numpy(dtype=bool)
     names = {n: one.name for one in periods for n in range(one.first, one.last + 1)}
-    own = [str(point) for point in points.loc[month, "point"]]
-    label = points["point"].astype(object).to_numpy(copy=True)
+    own = [str(point) for point in counted.loc[month, "point"]]
+    label = counted["point"].astype(object).to_numpy(copy=True)
     label[month] = [names.get(_first(point), point) for point in own]
-    return points.assign(point=label)
+    return counted.assign(point=label)
 
 
 def coarsen(
@@ -294,12 +294,15 @@ def _period_step(one: Telling) -> tuple[Any, ...]:
 
 
 def _by_period(tally: Tally, periods: Sequence[Telling]) -> Tally:
-    if not (tally.points["axis"] == "month").any():
-        return tally
     named = {one.instrument: one.periods for one in periods}
-    of = tally.points["instrument"]
-    parts = [by_period(part, named.get(str(name), ())) for name, part in tally.points.groupby(of, sort=True)]
-    return replace(tally, points=summed("points", parts, tally.header.by))
+    done: dict[str, Any] = {}
+    for name in ("points", "values"):
+        table = getattr(tally, name)
+        if (table["axis"] == "month").any():
+            own = table.groupby("instrument", sort=True)
+            parts = [by_period(part, named.get(str(instrument), ())) for instrument, part in own]
+            done[name] = summed(name, parts, tally.header.by)
+    return replace(tally, **done)
 
 
 def _first_rates(tally: Tally) -> pd.DataFrame:

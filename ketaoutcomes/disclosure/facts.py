@@ -138,7 +138,7 @@ def margins(tallies: Sequence[Tally]) -> list[Margin]:
     for tally in tallies:
         by = tuple(tally.header.by)
         found.setdefault(tuple(sorted(by)), []).append((tally, False))
-        if (tally.points["axis"] == "month").any():
+        if any((table["axis"] == "month").any() for table in (tally.points, tally.values)):
             found.setdefault(tuple(sorted((*by, MONTH))), []).append((tally, True))
     result = [_margin(by, found[by]) for by in sorted(found)]
     result += _shared_totals(result)
@@ -187,7 +187,9 @@ def _margin(by: tuple[str, ...], sources: Sequence[tuple[Tally, bool]]) -> Margi
     groups: set[Group] = set()
     tables = []
     for tally, months in sources:
-        parts = [_months(tally.points)] if months else [tally.flow, tally.points, tally.values]
+        parts = [_months(tally.points), _months(tally.values)]
+        if not months:
+            parts = [tally.flow, tally.points, tally.values[tally.values["axis"] != "month"]]
         tables.append((tally, months, parts))
         for table in parts:
             groups.update(_groups(table, by))
@@ -198,8 +200,7 @@ def _margin(by: tuple[str, ...], sources: Sequence[tuple[Tally, bool]]) -> Margi
             started = tally.flow[(tally.flow["step"] == "measured") & ("protocol" in by)]
             _flow_facts(build, pd.concat([published(tally.flow, by), started]))
         _point_facts(build, parts[0] if months else tally.points[tally.points["axis"] != "month"])
-        if not months:
-            _value_facts(build, published(tally.values, by))
+        _value_facts(build, parts[1] if months else published(parts[2], by))
     if MONTH not in by:
         _known_as_due(build)
     return build.finish()
@@ -213,8 +214,8 @@ def _known_as_due(build: _Builder) -> None:
             build.counts.setdefault(flow, build.counts[fact])
 
 
-def _months(points: pd.DataFrame) -> pd.DataFrame:
-    table = points[points["axis"] == "month"].assign(axis="end")
+def _months(counted: pd.DataFrame) -> pd.DataFrame:
+    table = counted[counted["axis"] == "month"].assign(axis="end")
     table[MONTH] = table["point"]
     return table.assign(point="end")
 

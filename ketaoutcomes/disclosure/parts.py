@@ -104,7 +104,7 @@ def left(known: Known, of: Splits, below: Array, limit: int, *, rough: bool) -> 
     """
     full = (1 << (limit + 1)) - 1
     now = known.now
-    of_cell = _of_cells(known, of.whole, of.part, limit, rough=rough)
+    of_cell = of_cells(known, of.whole, of.part, limit, rough=rough)
     result = below | _bits(now, known.numbers, limit, rough & (known.stamp < known.today))
     between = now[of.outer] - now[of.inner]
     close = ((between >= 0) & (between <= limit)).any(axis=1)
@@ -114,7 +114,7 @@ def left(known: Known, of: Splits, below: Array, limit: int, *, rough: bool) -> 
     beyond = now[holder] - (now[larger] - now[smaller])
     close = (beyond >= 0) & (beyond <= limit)
     further = np.where(close, beyond, limit + 1).astype(np.int64)
-    held = (_of_cells(known, larger, smaller, limit, rough=rough) << further) & full
+    held = (of_cells(known, larger, smaller, limit, rough=rough) << further) & full
     np.bitwise_or.at(result, holder, held)
     nobody = np.zeros((0, len(now), now.shape[1]))
     rests = [
@@ -133,7 +133,7 @@ def left(known: Known, of: Splits, below: Array, limit: int, *, rough: bool) -> 
     return result
 
 
-def _of_cells(known: Known, whole: Array, part: Array, limit: int, *, rough: bool) -> Array:
+def of_cells(known: Known, whole: Array, part: Array, limit: int, *, rough: bool) -> Array:
     """What may be left of the people of some sets who are not in parts of them, told on one day."""
     numbers, stamp = known.numbers[:, whole] - known.numbers[:, part], known.stamp[:, whole]
     numbers[stamp != known.stamp[:, part]] = np.nan

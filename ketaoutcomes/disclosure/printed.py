@@ -110,12 +110,8 @@ def _points(tally: Tally) -> Iterator[Number]:
         if state not in NO_POINT:
             cells.setdefault((unit, str(criterion), group), {})[str(given), str(state)] = float(n)
     for (unit, criterion, group), found in cells.items():
-        margin, place, at = by, group, (unit.kind, unit.axis, unit.point)
-        if unit.axis == "month":
-            margin = tuple(sorted((*by, MONTH)))
-            of = dict(zip((*by, MONTH), (*group, unit.point), strict=True))
-            place, at = tuple(of[name] for name in margin), (unit.kind, "end", "end")
-        margin, place = _sorted(margin, place)
+        margin, place, axis, point = _margin(unit, by, group)
+        at = (unit.kind, axis, point)
         for (role, suffix), n in _told(found).items():
             fact = Fact(role, unit.instrument, criterion + suffix, *at)
             yield Number(_whole(unit), margin, fact, place, n)
@@ -125,6 +121,13 @@ def _sorted(by: Sequence[str], group: Group) -> tuple[tuple[str, ...], Group]:
     """A grouping and a group in the order in which margins have them."""
     order = sorted(range(len(by)), key=lambda i: by[i])
     return tuple(by[i] for i in order), tuple(group[i] for i in order)
+
+
+def _margin(unit: Unit, by: tuple[str, ...], group: Group) -> tuple[tuple[str, ...], Group, str, str]:
+    """The grouping and group of a row's facts, and their axis and point: a month is a group of the end."""
+    if unit.axis != "month":
+        return *_sorted(by, group), unit.axis, unit.point
+    return *_sorted((*by, MONTH), (*group, unit.point)), "end", "end"
 
 
 def _told(cells: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
@@ -201,6 +204,6 @@ def _values(tally: Tally) -> Iterator[Number]:
     )  # fmt: skip
     for unit, group, variable, n in own:
         if str(variable).endswith(":n"):
-            margin, place = _sorted(by, group)
-            fact = value_fact(unit.instrument, unit.criterion, unit.axis, unit.point)
+            margin, place, axis, point = _margin(unit, by, group)
+            fact = value_fact(unit.instrument, unit.criterion, axis, point)
             yield Number(_whole(unit), margin, fact, place, float(n))

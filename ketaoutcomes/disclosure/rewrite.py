@@ -49,15 +49,18 @@ ROUND_TO = 5
 def rewrite(tally: Tally, margins: Sequence[Margin], profile: str) -> Tally:
     """The protected Tally: the same header, coarse cells, and no transitions."""
     by = tuple(tally.header.by)
-    plain = _margin_of(margins, by)
-    parts = [_points(tally.points[tally.points["axis"] != "month"], by, plain)]
-    months = tally.points[tally.points["axis"] == "month"]
-    if len(months):
-        parts.append(_points(months, by, _margin_of(margins, [*by, MONTH])))
+    plain, values = _margin_of(margins, by), published(tally.values, by)
+    points, means = [], []
+    for months in (False, True):
+        own, valued = (table[(table["axis"] == "month") == months] for table in (tally.points, values))
+        if len(own) or len(valued) or not months:
+            margin = _margin_of(margins, [*by, MONTH]) if months else plain
+            points.append(_points(own, by, margin))
+            means.append(_values(valued, own, by, margin))
     tables = {
         "flow": _flow(published(tally.flow, by), by, plain),
-        "points": pd.concat(parts, ignore_index=True),
-        "values": _values(published(tally.values, by), tally.points, by, plain),
+        "points": pd.concat(points, ignore_index=True),
+        "values": pd.concat(means, ignore_index=True),
         "transitions": tally.transitions.iloc[:0],
     }
     done: dict[str, Any] = {name: typed(name, table, by) for name, table in tables.items()}
@@ -93,12 +96,7 @@ def _points(points: pd.DataFrame, by: tuple[str, ...], margin: Margin) -> pd.Dat
     rows = points[judged | ((state == "not_due") & (points["point"] != ""))].assign(judged=judged)
     rows = rows.groupby([*keys, *by], sort=False, observed=True)["judged"].any().reset_index()
     there = rows["judged"].to_numpy()
-    month = (rows["axis"] == "month").to_numpy()
-    place = rows.copy()
-    place[MONTH] = rows["point"]
-    group = group_codes(place, margin.by, margin.groups)
-    axis = np.where(month, "end", rows["axis"])
-    point = np.where(month, "end", rows["point"])
+    group, axis, point = _placed(rows, margin)
 
     def shown(role: str, suffix: str = "") -> _Shown:
         parts = zip(rows["instrument"], rows["criterion"], rows["kind"], axis, point, strict=True)
@@ -113,6 +111,13 @@ def _points(points: pd.DataFrame, by: tuple[str, ...], margin: Margin) -> pd.Dat
     counts = {role: count[chosen] for role, count in counts.items()}
     cells = _cells(rows.loc[chosen, [*keys, *by]].reset_index(drop=True), counts)
     return pd.concat([cells, _nowhere(nowhere, keys, by)], ignore_index=True)
+
+
+def _placed(rows: pd.DataFrame, margin: Margin) -> tuple[Array, Array, Array]:
+    """The group, axis and point of each row's facts: a month is a group of those at the end."""
+    group = group_codes(rows.assign(**{MONTH: rows["point"]}), margin.by, margin.groups)
+    month = rows["axis"] == "month"
+    return group, np.where(month, "end", rows["axis"]), np.where(month, "end", rows["point"])
 
 
 def _nowhere(nowhere: pd.DataFrame, keys: list[str], by: tuple[str, ...]) -> pd.DataFrame:
@@ -234,8 +239,9 @@ def _values(values: pd.DataFrame, points: pd.DataFrame, by: tuple[str, ...], mar
     asked = found[names].drop_duplicates().merge(places, on=["instrument", "axis", "point"])
     found = found.assign(there=True).merge(asked, on=keys, how="outer")
     there = found["there"].notna().to_numpy()
-    facts = [value_fact(*map(str, key)) for key in found[names].itertuples(index=False)]
-    shown = _Shown(margin, facts, group_codes(found, margin.by, margin.groups)).numbers()
+    group, axis, point = _placed(found, margin)
+    of = zip(found["instrument"], found["variable"], axis, point, strict=True)
+    shown = _Shown(margin, [value_fact(*map(str, key)) for key in of], group).numbers()
     found, shown = found[there | np.isnan(shown)], shown[there | np.isnan(shown)]
     parts = []
     for name in STATISTICS:

@@ -110,17 +110,22 @@ def _judged(margin: Margin, rules: Logic, needs: Array) -> Iterator[tuple[list[i
 
 
 def _again(margin: Margin) -> Iterator[list[int]]:
-    """Who had met, or was scored, by a session and is so at the next: ever before, plus now, less since."""
+    """Who had met, or was scored, by a session and is so at the next: ever before, plus now, less since.
+
+    By the first session that is who is so at it, where nobody is scored before.
+    """
     ever: dict[tuple[str, str, str], dict[tuple[bool, int], Fact]] = {}
     for fact in margin.row:
         if fact.role in ("assessed", "met") and fact.kind == "ever" and fact.axis in ("session", "end"):
             place = (fact.axis == "end", int(fact.point) if fact.point.isdigit() else 0)
             ever.setdefault((fact.role, fact.instrument, fact.criterion), {})[place] = fact
     for facts in ever.values():
-        for before, since in itertools.pairwise(sorted(facts)):
-            now = facts[since]._replace(kind="current")
-            if now in margin.row:
-                yield [margin.row[facts[before]], margin.row[now], margin.row[facts[since]]]
+        places = sorted(facts)
+        for before, since in itertools.pairwise(places):
+            now, first = (facts[place]._replace(kind="current") for place in (since, places[0]))
+            for earlier in (facts[before], *([first] if before == places[0] else [])):
+                if now in margin.row and earlier in margin.row:
+                    yield [margin.row[earlier], margin.row[now], margin.row[facts[since]]]
 
 
 def _of_flow(margin: Margin, instrument: str) -> Iterator[tuple[list[int], list[int]]]:

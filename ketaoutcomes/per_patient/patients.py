@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from ketaoutcomes.definitions import MISSING
-from ketaoutcomes.per_patient.calendar import CALENDAR, calendar_codes
 from ketaoutcomes.per_patient.courses import (
     NEVER,
     Baselines,
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 Array = Any
 Records = TypeVar("Records", Doses, Scores, Monitoring)
 BLOCK = 20_000  # patients counted at a time: few enough that their windows stay in the processor's cache
-COURSE_COLUMNS = ("protocol", "route", "unit", "site", *CALENDAR)
+COURSE_COLUMNS = ("protocol", "route", "unit", "site", "start_quarter")
 BLANK_LABEL = "(missing)"
 NO_COURSE = "(no course)"
 DOSE_UNIT = "dose_unit"  # a course's unit as a grouping: `unit` is what a row of the flow counts
@@ -428,8 +427,8 @@ def _codes_of(p: Patients, column: str, first_course: Array) -> tuple[Array, Arr
         codes, names = c.route.astype(np.int64), doses.routes
     elif column == DOSE_UNIT:
         codes, names = c.unit.astype(np.int64), doses.units
-    elif column in CALENDAR:
-        codes, names = calendar_codes(p, column)
+    elif column == "start_quarter":
+        codes, names = _quarters(p)
     elif (found := _derived(p, column)) is not None:
         codes, names = found
     else:
@@ -470,3 +469,32 @@ def _sites(p: Patients, person: Array, names: tuple[str, ...]) -> tuple[Array, t
     lookup = np.array([every.index(n) for n in names] + [-1], dtype=np.int64)
     from_dose = np.array([every.index(n) for n in p.doses.sites] + [-1], dtype=np.int64)[p.courses.site]
     return np.where(from_dose >= 0, from_dose, lookup[person]), every
+
+
+def _quarters(p: Patients) -> tuple[Array, tuple[str, ...]]:
+    if p.setting.cohort.dates == "offsets":
+        raise PlanError(
+            lines=["by='start_quarter' needs calendar dates, and these records hold day offsets only"]
+        )
+    month = calendar_month(p, p.courses.patient, p.courses.first)
+    quarter = month // 3
+    low = int(quarter.min()) if len(quarter) else 0
+    high = int(quarter.max()) if len(quarter) else -1
+    return quarter - low, tuple(f"{q // 4}-Q{q % 4 + 1}" for q in range(low, high + 1))
+
+
+def calendar_month(p: Patients, patient: Array, day: Array) -> NDArray[np.int64]:
+    """Months since year 0 of a day of each patient's calendar."""
+    start = p.setting.start_days[p.low : p.high]
+    days = (start[patient] + np.asarray(day, dtype=np.int64)).astype("datetime64[D]")
+    result: NDArray[np.int64] = days.astype("datetime64[M]").astype(np.int64) + 1970 * 12
+    return result
+
+
+def month_label(month: int) -> str:
+    """A month counted from year 0 as text.
+
+    >>> month_label(2026 * 12 + 9)
+    '2026-10'
+    """
+    return f"{month // 12}-{month % 12 + 1:02d}"

@@ -36,7 +36,7 @@ SECTIONS = {
     "sessions": (Part("protocol", "points", "session"),),
     "weeks": (Part("", "points", "week"), Part("", "values", "week", ("score",))),
     "end": (Part("", "points", "end"), Part("protocol", "points", "end")),
-    "over-time": (Part("", "points", "month"),),
+    "over-time": (Part("", "points", "month"), Part("", "values", "month", ("change",))),
     "sites": (Part("site", "points", "end"), Part("site", "values", "baseline", ("baseline",))),
     "safety": (
         Part("", "points", "course"),
@@ -54,6 +54,7 @@ NAMES = {
     "measured": "who was scored",
     "session": "sessions received",
     "score": "mean scores",
+    "change": "mean changes",
     "baseline": "mean baselines",
     "days_since_dose": "days from dose to score",
     "days_to_session": "days of sessions",

@@ -49,8 +49,8 @@ def finish(tallies: Mapping[str, Tally], folders: Sequence[str] = ()) -> dict[st
 
     Rates come once per Tally and axis; the flow, what was measured and the mean scores from the Tally of
     everyone together; retention and the days from dose to score from those grouped by protocol; good
-    time from Tallies that count nothing else; durability, onset, mean change and safety from Tallies named
-    so, measures from those that count one. `folders` are the plan's own folders of definitions.
+    time from Tallies that count nothing else; durability, onset and safety from Tallies named so, measures
+    from those that count one. `folders` are the plan's own folders of definitions.
 
     Raises `ValueError` for a report without a Tally of everyone (one grouped by nothing).
     """
@@ -60,7 +60,7 @@ def finish(tallies: Mapping[str, Tally], folders: Sequence[str] = ()) -> dict[st
     from ketaoutcomes.report.responses import ONSET
     from ketaoutcomes.report.side_effects import BY_SESSION, ONCE, safety_tables
 
-    apart = (NAME, ONSET, ONCE, BY_SESSION, MEAN_CHANGE)
+    apart = (NAME, ONSET, ONCE, BY_SESSION)
     plain = [
         tally
         for name, tally in tallies.items()
@@ -77,7 +77,7 @@ def finish(tallies: Mapping[str, Tally], folders: Sequence[str] = ()) -> dict[st
             tables.append(_timing(tally))
         elif tally.header.by == ("site",):
             tables += _sites(tally)
-    tables += _over_time(everyone) + _mean_change(tallies.get(MEAN_CHANGE))
+    tables += _over_time(everyone)
     tables += [_measured(everyone), _trajectory(everyone), _flow(everyone), *good_time_tables(tallies)]
     tables += [*durability_tables(tallies, folders), *safety_tables(tallies), *measure_tables(tallies)]
     return {one.name: one for one in tables if len(one.table) or one.name == "changes"}
@@ -120,16 +120,9 @@ def _over_time(tally: Tally) -> list[Described]:
             _CONTROL,
             control_results.charts(tally, criteria=_first_two(tally)),
         ),
+        Described(MEAN_CHANGE, "Mean change by period", _MEANS, control_results.mean_charts(tally)),
     ]
     return [one for one in found if len(one.table) or (one.name == "changes" and len(rates))]
-
-
-def _mean_change(tally: Tally | None) -> list[Described]:
-    """The chart of the mean change by month; none in reports without such a Tally."""
-    if tally is None:
-        return []
-    table = control_results.mean_charts(tally)
-    return [Described(MEAN_CHANGE, "Mean change by month", _MEANS, table)]
 
 
 def _first_two(tally: Tally) -> list[str]:
@@ -143,7 +136,7 @@ def _first_two(tally: Tally) -> list[str]:
 
 _PERIODS = "Periods that are over: months and sums of them; a sum with a hidden month is hidden."
 _CHANGES = "The last closed period against the one before, of everyone due, with Newcombe's interval."
-_MEANS = "Of those scored at the end of the series, by the month in which it came due: change in points."
+_MEANS = "Of those scored at the end of the series, by the period in which it came due: change in points."
 _CONTROL = "Of everyone due, by the period in which series came due, with the limits of chance."
 
 

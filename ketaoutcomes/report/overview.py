@@ -147,13 +147,13 @@ def _mean_charted(instrument: str, rows: pd.DataFrame, words: Words) -> Shown:
     title = f"{words.titles[instrument]} mean change from baseline at the end, of those scored"
     means = [float(mean) for mean in rows["mean"] if is_number(mean)]
     if len(means) < 2:
-        return Shown(title, "Too few months hold a score to draw a line.", None)
+        return Shown(title, "Too few periods can be shown to draw a line.", None)
     low, high = (decimal(one) for one in (min(means), max(means)))
-    says = f"Between {low} and {high} points in the {count(float(len(means)))} months. {_moved(rows)}"
+    says = f"Between {low} and {high} points in the {count(float(len(means)))} periods shown. {_moved(rows)}"
     draw = partial(_control, table=rows.reset_index(drop=True), names=words.short)
     told = f"Control chart, {title}. {says} The table below holds every number."
     svg = chart(draw, name=f"mean-change-{instrument}", says=told, size=HALF, right=0.72, top=0.3)
-    heads = (("month", True), ("scored", False), ("mean change", False), ("SD", False))
+    heads = (("period", True), ("scored", False), ("mean change", False), ("SD", False))
     lines = tuple(
         (period(str(row.period)), count(row.n), decimal(row.mean), decimal(row.sd)) for row in each_row(rows)
     )

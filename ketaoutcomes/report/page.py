@@ -47,11 +47,6 @@ PROFILES = {
     "opensafely": "Numbers of 7 people or fewer are not shown; all others are rounded to the nearest 5.",
 }
 
-NO_MEAN_CHANGE = (
-    "The mean change from period to period has a control chart in internal reports only: sums of points by "
-    "period are not among the numbers that are protected here. Mean scores by week stand above."
-)
-
 ROUNDED = {"opensafely": " Numbers of people are rounded to the nearest 5."}
 
 MEASURED = {
@@ -165,7 +160,6 @@ def arranged(tables: Mapping[str, Described], plan: Plan, audience: str) -> dict
         "months": _shown(views.point_blocks(get("rates_month"), words, draw=False)),
         "control": overview.control_charts(get("control"), words),
         "mean_change": overview.mean_charts(get(MEAN_CHANGE), words),
-        "no_mean_change": NO_MEAN_CHANGE if audience == "shared" else "",
         "retention": stays, "retention_chart": _retention(get("retention")),
         # In a series the rates may stand as of another day than who was scored.
         "measured": _measured(get("measured"), words, has_end=bool(ends),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,6 @@ from ketaoutcomes.results.course_results import rates, trajectory
 
 Array = Any
 PER = ("month", "quarter")
-MEAN_BY = MappingProxyType({"quarter": "start_quarter", "month": "due_month"})
-"""What a chart of means is by: the quarter in which treatment began, or the month of coming due."""
 RULES = ("beyond_limits", "run_of_8")
 PERIODS_SAID = {
     "too_few_periods": "too few periods for limits",
@@ -121,26 +118,29 @@ def mean_charts(
 ) -> pd.DataFrame:
     """An XmR chart of the mean change at the end of induction, by the quarter treatment began or by month.
 
-    `tally` is grouped by `start_quarter`, or by `due_month` (the month in which a course came due, as in
-    `charts`), with the axis end and its values. Columns as `charts`, with mean and sd in place of met and
-    rate; n is of those scored. Each period's mean counts as one value, whatever its n.
+    `tally` has values, and is grouped by `start_quarter` with the axis end; or it has the axis month: the
+    month in which a course came due, or the period its months were added up to (`disclosure.coarsen`).
+    Columns as `charts`, with mean and sd in place of met and rate; n is of those scored. Each period's mean
+    counts as one value, whatever its n.
     """
-    per = next((column for column in MEAN_BY.values() if column in tally.header.by), "")
-    if not per:
-        raise ValueError(
-            'this Tally is not grouped by start_quarter or due_month; write study.tally(by="start_quarter")'
-        )
     table = trajectory(tally, variable)
-    table = table[table["axis"] == "end"].rename(columns={per: "period"})
-    table = table[~table["period"].isin([BLANK_LABEL, NO_COURSE])]
-    keys = [*(column for column in tally.header.by if column != per), "instrument"]
+    quarters = "start_quarter" in tally.header.by
+    if quarters:
+        table = table[table["axis"] == "end"].rename(columns={"start_quarter": "period"})
+        table = table[~table["period"].isin([BLANK_LABEL, NO_COURSE])]
+    elif "month" in tally.header.axes:
+        table = table[table["axis"] == "month"].rename(columns={"point": "period"})
+    else:
+        raise ValueError(
+            'this Tally has neither; write study.tally(by="start_quarter") or study.tally(at="month")'
+        )
+    keys = [*(column for column in tally.header.by if column != "start_quarter"), "instrument"]
     parts = []
     for _, found in table.groupby(keys, sort=False, dropna=False):
         part = _every_period(found, keys)
         inside = _baseline(part["period"], baseline)
         limits = spc.xmr_chart(part["mean"].to_numpy(np.float64), inside)
-        is_open = _quarters_open if per == MEAN_BY["quarter"] else _months_open
-        part["open"] = is_open(part["period"], tally)
+        part["open"] = (_quarters_open if quarters else _months_open)(part["period"], tally)
         parts.append(_with_limits(part, "mean", limits, inside, baseline is not None, rules))
     return _finished(parts, keys, ["period", "n", "mean", "sd"])
 
@@ -236,11 +236,16 @@ def _named(flags: dict[str, Array], size: int) -> Array:
 
 def _every_period(found: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Every quarter or month from the first to the last, those without anyone with n = 0."""
-    first, last = (period(str(found["period"].agg(end))) for end in ("min", "max"))
-    if first is None or last is None:
-        raise ValueError("a period is written as 2025-Q1 or 2025-01")
-    quarter = first.months > 1
-    every = [_named_period(at, quarter) for at in range(first.first, last.last + 1, first.months)]
+    spans = [period(str(name)) for name in found["period"]]
+    known = sorted(span for span in spans if span is not None)
+    if len(known) < len(spans) or not known:
+        raise ValueError("a period is written as 2025-Q1, 2025-01 or 2025-01/2025-03")
+    if any("/" in str(name) for name in found["period"]):
+        every = [span.name for span in known]  # periods of a report follow one another as they are
+    else:
+        quarter = known[0].months > 1
+        months = range(known[0].first, known[-1].last + 1, known[0].months)
+        every = [_named_period(at, quarter) for at in months]
     frame = pd.DataFrame({"period": every}).merge(found, on="period", how="left", indicator="_found")
     for key in keys:
         frame[key] = found[key].iloc[0]

@@ -450,6 +450,8 @@ def timing(tally: Tally) -> pd.DataFrame:
 def trajectory(tally: Tally, variable: str = "score") -> pd.DataFrame:
     """Mean score (or change from baseline) at each point, of those scored there, in points.
 
+    Changes also by the month in which courses came due, where the Tally has the axis month.
+
     Columns: the grouping, instrument, axis, point, n, mean, sd. Sums are of whole ticks, so they are exact
     and have no order. `sd` is the sample standard deviation; NaN below two people. Raises `WrongChoice`, a
     `ValueError`, for a variable that is not counted.
@@ -470,8 +472,8 @@ def trajectory(tally: Tally, variable: str = "score") -> pd.DataFrame:
         spread = np.sqrt(np.maximum(sums["squares"] - sums["n"] * mean * mean, 0) / (sums["n"] - 1))
     sums["mean"], sums["sd"] = mean / ticks, spread / ticks
     place = sums["point"].map(lambda point: int(point) if str(point).isdigit() else 0)
-    axis = sums["axis"].map({"baseline": 0, "session": 1, "week": 2, "end": 3})
+    axis = sums["axis"].map({"baseline": 0, "session": 1, "week": 2, "end": 3, "month": 4})
     sums = sums.assign(_axis=axis, _place=place).sort_values(
-        [*tally.header.by, "instrument", "_axis", "_place"], kind="stable"
+        [*tally.header.by, "instrument", "_axis", "_place", "point"], kind="stable"
     )
     return sums[[*by, "n", "mean", "sd"]].reset_index(drop=True)

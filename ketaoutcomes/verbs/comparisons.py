@@ -142,12 +142,13 @@ class ComparisonVerbs:
         2025-Q2  93  -7.1 too_few_periods
         2025-Q3 147  -8.5 too_few_periods
         """
-        if per not in control_results.MEAN_BY:
-            raise WrongChoice(f"per must be one of {', '.join(control_results.MEAN_BY)}; got {per!r}")
-        grouping = (control_results.MEAN_BY[per], *as_tuple(by or ()))
-        return control_results.mean_charts(
-            self.tally(by=grouping, at="end", tables=("values",)), baseline=baseline
-        )
+        if per not in control_results.PER:
+            raise WrongChoice(f"per must be one of {', '.join(control_results.PER)}; got {per!r}")
+        if per == "month":
+            counted = self.tally(by=by, at="month", tables=("values",))
+        else:
+            counted = self.tally(by=("start_quarter", *as_tuple(by or ())), at="end", tables=("values",))
+        return control_results.mean_charts(counted, baseline=baseline)
 
     def funnel(
         self,
