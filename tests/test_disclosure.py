@@ -280,6 +280,11 @@ def test_an_attacker_with_linear_programming_learns_no_small_number(name):
     assert attacked.attack(SCENARIOS[name](), range(4), most=200) == []
 
 
+def test_who_met_at_each_of_the_first_two_sessions_is_not_told_by_who_met_at_either():
+    """Of 38 who had met at session 1 and 34 at session 2, 63 had met by then: nine at both."""
+    assert attacked.attack(attacked.sessions(), range(500565, 500566), most=300) == []
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_an_attacker_learns_no_small_number_from_rounded_tables(name):
     assert attacked.attack(SCENARIOS[name](), range(5002, 5004), most=200, profile="opensafely") == []
