@@ -73,6 +73,11 @@ def control(table: pd.DataFrame, *, ax: Axes | None = None, names: Mapping[str, 
         _point(ax, place, one, value)
     if value == "rate":
         percent_axis(ax)
+    else:
+        # No change is in view, or a step of a point would fill the picture.
+        low, high = min(ax.get_ylim()[0], 0.0), max(ax.get_ylim()[1], 0.0)
+        room = (high - low) / 20
+        ax.set_ylim(low - room * (low < 0), high + room * (high > 0))
     _periods_below(ax, table)
     return ax
 
