@@ -69,7 +69,7 @@ def all_sums(margin: Margin, rules: Logic, needs: Array) -> Sums:
         sums.add(rows, signs)
     for rows, signs in answer_sums(margin, countable):
         sums.add(rows, signs)
-    for rows in _again(margin):
+    for rows in _again(margin, rules):
         sums.add(rows, [1, 1, -1])
     for instrument in instruments(margin):
         for rows, signs in _of_flow(margin, instrument):
@@ -109,10 +109,11 @@ def _judged(margin: Margin, rules: Logic, needs: Array) -> Iterator[tuple[list[i
                     yield [*whole, *rows], [1, *signs]
 
 
-def _again(margin: Margin) -> Iterator[list[int]]:
+def _again(margin: Margin, rules: Logic) -> Iterator[list[int]]:
     """Who had met, or was scored, by a session and is so at the next: ever before, plus now, less since.
 
-    By the first session that is who is so at it, where nobody is scored before.
+    By the first session that is who is so at it, where nobody is scored before. Whoever is so since the one
+    before is so now, and so is whoever counts now in any set that holds these.
     """
     ever: dict[tuple[str, str, str], dict[tuple[bool, int], Fact]] = {}
     for fact in margin.row:
@@ -123,9 +124,19 @@ def _again(margin: Margin) -> Iterator[list[int]]:
         places = sorted(facts)
         for before, since in itertools.pairwise(places):
             now, first = (facts[place]._replace(kind="current") for place in (since, places[0]))
+            holding = {at for fact, at in margin.row.items() if _holds(fact, now, rules)}
             for earlier in (facts[before], *([first] if before == places[0] else [])):
-                if now in margin.row and earlier in margin.row:
-                    yield [margin.row[earlier], margin.row[now], margin.row[facts[since]]]
+                for at in sorted(holding) if earlier in margin.row else ():
+                    yield [margin.row[earlier], at, margin.row[facts[since]]]
+
+
+def _holds(fact: Fact, now: Fact, rules: Logic) -> bool:
+    """Whether all of one fact, at its point, are in another at the same."""
+    if (fact.instrument, *fact[3:]) != (now.instrument, *now[3:]):
+        return False
+    if fact.role == now.role == "met":
+        return (now.criterion, fact.criterion) in rules.implies
+    return fact.role in ("assessed", "given", "due") and not fact.criterion.startswith("variable:")
 
 
 def _of_flow(margin: Margin, instrument: str) -> Iterator[tuple[list[int], list[int]]]:
