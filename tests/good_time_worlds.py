@@ -338,11 +338,11 @@ def fuller(*, moves: bool = False) -> GoodTime:
 AFTER = ("lost_1", "lost_2", "lost_3", "away_1", "away_3", "kept")
 
 
-def came_of(situation: str, worse: str | None, extra: Extra, end: str) -> tuple[str, ...]:
+def came_of(situation: str, worse: str | None, extra: Extra) -> tuple[str, ...]:
     """What may have become of a response by the last calendar day."""
     if situation != "responded":
         return ("unresponded",)
-    lost = worse == "worse" or end == "carried_not_met" or ("at_full_trial", "mature", "absent") in extra
+    lost = worse == "worse" or ("at_full_trial", "mature", "absent") in extra
     return tuple(state for state in AFTER if not lost or not state.startswith("away"))
 
 
@@ -389,7 +389,7 @@ def followed(
         for (extra, status), end in itertools.product(finer, ends):
             more = boosters_of(protocol, status, states[2])
             if kind != "boosters":
-                more = came_of(situation, worse, extra, end)
+                more = came_of(situation, worse, extra)
             for one in more:
                 yield person(
                     protocol, group, worse, left, end=end, whole=(situation, states),

@@ -202,7 +202,7 @@ OF_DUE: Final = frozenset({"worse", "safety_item", LAST_KNOWN})
 
 # What cannot go with never having lost a response, and with no dose after induction: by kind, its states.
 _NEVER_LOST: Mapping[str, Sequence[str]] = MappingProxyType({
-    "worse": WORSE[2:], LAST_KNOWN: KNOWN[2:3], WHOLE_TRIAL: AT_TRIAL[2:],
+    "worse": WORSE[2:], WHOLE_TRIAL: AT_TRIAL[2:],
 })  # fmt: skip
 _NO_BOOSTER: Mapping[str, Sequence[str]] = MappingProxyType({
     UNSETTLED: OPEN[:1], "occupation": ("adequate", "dipped", "titrating"),
