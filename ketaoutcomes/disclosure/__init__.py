@@ -121,16 +121,19 @@ def protect(tallies: Sequence[Tally], profile: str = "cms11") -> list[Tally]:
         return list(tallies)
     if any(tally.header.measure for tally in tallies):
         return _with_measures(tallies, profile)
-    plain = [tally for tally in tallies if not tally.header.basis and not is_table_one(tally)]
+    plain = [tally for tally in tallies if _plain(tally)]
     shown = _protected(tallies, profile)
     of_good_time = [tally for tally in tallies if tally.header.basis]
-    beside_them = [
-        done for tally, done in zip(tallies, shown, strict=True) if any(tally is own for own in plain)
-    ]
+    beside_them = [tally for tally in shown if _plain(tally)]
     done_last, told = protect_good_time(of_good_time, beside_them, profile, LARGEST_SMALL[profile], plain)
     last = iter(done_last)
     shown = [next(last) if tally.header.basis else tally for tally in shown]
     return _with_moves(tallies, shown, told, profile)
+
+
+def _plain(tally: Tally) -> bool:
+    """Whether a Tally holds rates and the flow: neither good time nor a Table 1."""
+    return not tally.header.basis and not is_table_one(tally)
 
 
 def _with_measures(tallies: Sequence[Tally], profile: str) -> list[Tally]:
@@ -235,7 +238,7 @@ def _with_moves(
 ) -> list[Tally]:
     """Daily moves counted beside anything but good time; `told` are those of good time."""
     found, done = list(shown), list(told)
-    rest = beside([tally for tally in shown if not tally.header.basis and not is_table_one(tally)])
+    rest = beside([tally for tally in shown if _plain(tally)])
     for i, tally in enumerate(raw):
         if tally.header.by or tally.header.basis or tally.transitions.empty:
             continue
@@ -249,7 +252,7 @@ def _with_moves(
 
 def _protected(tallies: Sequence[Tally], profile: str) -> list[Tally]:
     """Every Tally but those of good time, protected together; those of good time as they are."""
-    plain = [tally for tally in tallies if not tally.header.basis and not is_table_one(tally)]
+    plain = [tally for tally in tallies if _plain(tally)]
     ones = [tally for tally in tallies if is_table_one(tally)]
     stood = {id(tally): stand_in(tally) if tally.header.change else tally for tally in plain}
     counted = [*stood.values(), *(own for tally in ones for own in eligible_only(tally))]

@@ -187,20 +187,22 @@ def _margin(by: tuple[str, ...], sources: Sequence[tuple[Tally, bool]]) -> Margi
     groups: set[Group] = set()
     tables = []
     for tally, months in sources:
-        parts = [_months(tally.points), _months(tally.values)]
-        if not months:
-            parts = [tally.flow, tally.points, tally.values[tally.values["axis"] != "month"]]
-        tables.append((tally, months, parts))
-        for table in parts:
+        flow = None if months else tally.flow
+        points, values = (
+            _months(table) if months else table[table["axis"] != "month"]
+            for table in (tally.points, tally.values)
+        )
+        tables.append((flow, points, values))
+        for table in (points if months else tally.points, values, *([] if months else [tally.flow])):
             groups.update(_groups(table, by))
     build = _Builder(by, sorted(groups))
-    for tally, months, parts in tables:
-        if not months:
+    for flow, points, values in tables:
+        if flow is not None:
             # Of first courses due by protocol there are as many as stand at each of its sessions.
-            started = tally.flow[(tally.flow["step"] == "measured") & ("protocol" in by)]
-            _flow_facts(build, pd.concat([published(tally.flow, by), started]))
-        _point_facts(build, parts[0] if months else tally.points[tally.points["axis"] != "month"])
-        _value_facts(build, parts[1] if months else published(parts[2], by))
+            started = flow[(flow["step"] == "measured") & ("protocol" in by)]
+            _flow_facts(build, pd.concat([published(flow, by), started]))
+        _point_facts(build, points)
+        _value_facts(build, published(values, by))
     if MONTH not in by:
         _known_as_due(build)
     return build.finish()

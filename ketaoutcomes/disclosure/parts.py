@@ -73,11 +73,12 @@ def splits(margin: Margin, web: Web) -> Splits:
 
 def _held(web: Web) -> Array:
     """From every sum of two sets less a third that holds one of them: the other holds what is left of it."""
-    found = np.zeros((0, 3), dtype=np.int64)
+    lines = []
     for rows, signs in zip(web.sums.rows, web.sums.signs, strict=True):
         more, less = rows[signs > 0], rows[signs < 0]
         if len(more) == 2 and len(less) == 1:
-            found = np.vstack([found, [more[0], less[0], more[1]], [more[1], less[0], more[0]]])
+            lines += [(more[0], less[0], more[1]), (more[1], less[0], more[0])]
+    found = np.array(lines, dtype=np.int64).reshape(-1, 3)
     result: Array = found[web.pair[found[:, 1], found[:, 2]]]
     return result
 
@@ -109,12 +110,10 @@ def left(known: Known, of: Splits, below: Array, limit: int, *, rough: bool) -> 
     between = now[of.outer] - now[of.inner]
     close = ((between >= 0) & (between <= limit)).any(axis=1)
     outer, inner, between = of.outer[close], of.inner[close], between[close]
-    shift = np.where((between >= 0) & (between <= limit), between, limit + 1).astype(np.int64)
+    shift = _places(between, limit)
     holder, larger, smaller = of.held.T
-    beyond = now[holder] - (now[larger] - now[smaller])
-    close = (beyond >= 0) & (beyond <= limit)
-    further = np.where(close, beyond, limit + 1).astype(np.int64)
-    held = (of_cells(known, larger, smaller, limit, rough=rough) << further) & full
+    beyond = _places(now[holder] - (now[larger] - now[smaller]), limit)
+    held = (of_cells(known, larger, smaller, limit, rough=rough) << beyond) & full
     np.bitwise_or.at(result, holder, held)
     nobody = np.zeros((0, len(now), now.shape[1]))
     rests = [
@@ -131,6 +130,11 @@ def left(known: Known, of: Splits, below: Array, limit: int, *, rough: bool) -> 
         if np.array_equal(last, result):
             break
     return result
+
+
+def _places(beyond: Array, limit: int) -> Array:
+    """How far bits move where a set holds so many more; all of them out where that is not a small number."""
+    return np.where((beyond >= 0) & (beyond <= limit), beyond, limit + 1).astype(np.int64)
 
 
 def of_cells(known: Known, whole: Array, part: Array, limit: int, *, rough: bool) -> Array:

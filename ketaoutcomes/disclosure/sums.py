@@ -72,12 +72,15 @@ def all_sums(margin: Margin, rules: Logic, needs: Array) -> Sums:
     for rows in _again(margin, rules):
         sums.add(rows, [1, 1, -1])
     for instrument in instruments(margin):
-        for rows, signs in _of_flow(margin, instrument):
-            sums.add(rows, signs)
+        why = _reasons(margin, instrument)
+        if why is not None:
+            for rows, signs in (
+                *_of_flow(margin, instrument, why),
+                *_reasons_beside(margin, instrument, why),
+            ):
+                sums.add(rows, signs)
         for (more, less), (fewer, rest) in itertools.combinations(not_eligible(margin, instrument), 2):
             sums.add([more, less, fewer, rest], [1, -1, -1, 1])
-        for rows, signs in _reasons_beside(margin, instrument):
-            sums.add(rows, signs)
     return sums.done(len(margin.facts))
 
 
@@ -139,7 +142,7 @@ def _holds(fact: Fact, now: Fact, rules: Logic) -> bool:
     return fact.role in ("assessed", "given", "due") and not fact.criterion.startswith("variable:")
 
 
-def _of_flow(margin: Margin, instrument: str) -> Iterator[tuple[list[int], list[int]]]:
+def _of_flow(margin: Margin, instrument: str, why: set[str]) -> Iterator[tuple[list[int], list[int]]]:
     row = {"with_course": margin.row.get(Fact("with_course"), -1)}
     for fact, at in margin.row.items():
         if fact.instrument != instrument:
@@ -150,10 +153,7 @@ def _of_flow(margin: Margin, instrument: str) -> Iterator[tuple[list[int], list[
             row.setdefault(f"scored:{fact.kind}", at)
         elif not fact.axis:
             row.setdefault(fact.role, at)
-    reasons = _reasons(margin, instrument)
-    if reasons is None:
-        return
-    for terms in _flow_sums(tuple(sorted(reasons - {"later_course"}))):
+    for terms in _flow_sums(tuple(sorted(why))):
         rows = [row.get(name, -1) for _, name in terms]
         if min(rows) >= 0:
             yield rows, [sign for sign, _ in terms]
@@ -182,14 +182,15 @@ def _flow_sums(reasons: tuple[str, ...]) -> tuple[tuple[tuple[int, str], ...], .
 
 
 def _reasons(margin: Margin, instrument: str) -> set[str] | None:
-    """Why courses do not count, as told of everyone: a reason that is not there holds for nobody.
+    """Why first courses do not count, as told of everyone: a reason that is not there holds for nobody.
 
     None where nothing says why.
     """
     if Fact("courses", instrument) in margin.row:
-        return {f.criterion for f in margin.row if (f.role, f.instrument) == ("reason", instrument)}
-    found = [_reasons(other, instrument) for other, _ in margin.parents]
-    return next((reasons for reasons in found if reasons is not None), None)
+        found = {f.criterion for f in margin.row if (f.role, f.instrument) == ("reason", instrument)}
+        return found - {"later_course"}
+    above = (_reasons(other, instrument) for other, _ in margin.parents)
+    return next((reasons for reasons in above if reasons is not None), None)
 
 
 def not_eligible(margin: Margin, instrument: str) -> list[tuple[int, int]]:
@@ -211,17 +212,14 @@ def not_eligible(margin: Margin, instrument: str) -> list[tuple[int, int]]:
     return [(row[everyone], row[own]) for everyone, own in chain if everyone in row and own in row]
 
 
-def _reasons_beside(margin: Margin, instrument: str) -> Iterator[tuple[list[int], list[int]]]:
+def _reasons_beside(margin: Margin, instrument: str, why: set[str]) -> Iterator[tuple[list[int], list[int]]]:
     """Those not eligible, by their reasons, without those of them who were due, or reached a session.
 
     Of a session the eligible who were due stand in for those who were given it; whoever was not is left.
     """
-    row, due, why = margin.row, margin.row.get(Fact("due", instrument), -1), _reasons(margin, instrument)
-    own = [
-        row.get(Fact("reason", instrument, reason), -1)
-        for reason in sorted((why or set()) - {"later_course"})
-    ]
+    row, due = margin.row, margin.row.get(Fact("due", instrument), -1)
+    own = [row.get(Fact("reason", instrument, reason), -1) for reason in sorted(why)]
     everyone = [at for fact, at in row.items() if fact.role in ("started", "reach_due", "reached")]
-    if why is not None and min(own, default=0) >= 0 and due >= 0:
+    if min(own, default=0) >= 0 and due >= 0:
         for known, counted in (*((at, due) for at in everyone), *not_eligible(margin, instrument)):
             yield [*own, counted, known], [*[1] * (len(own) + 1), -1]

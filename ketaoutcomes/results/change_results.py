@@ -80,8 +80,10 @@ def change_table(
                         else best.get((*group.values(), axis, point), 0),
                     }  # fmt: skip
                     why = NO_CHANGE if rule.reliable is None else reason or _no_end(tally, name)
-                    told = _told_categories if tally.protected and not why else _categories
-                    rows += told(common, rule, found, wanted, name, why)
+                    if tally.protected and not why:
+                        rows += _told_categories(common, rule, found, name)
+                    else:
+                        rows += _categories(common, rule, found, wanted, name, why)
     columns = [
         *tally.header.by, "axis", "instrument", "point", "analysis", "category", "people", "n",
         "reliable_points", "cutoff", "best_at_baseline", "reason",
@@ -115,12 +117,7 @@ def _categories(
 
 
 def _told_categories(
-    common: dict[str, Any],
-    rule: ChangeRule,
-    found: dict[str, float],
-    wanted: Sequence[str],
-    analysis: str,
-    reason: str,
+    common: dict[str, Any], rule: ChangeRule, found: dict[str, float], analysis: str
 ) -> Iterator[dict[str, Any]]:
     """The rows of a protected Tally: the categories told apart, others joined by `+`; hidden ones NaN."""
     cells = {state.replace("missing", UNSCORED): n for state, n in found.items() if state not in ASIDE}

@@ -140,7 +140,8 @@ def mean_charts(
         part = _every_period(found, keys)
         inside = _baseline(part["period"], baseline)
         limits = spc.xmr_chart(part["mean"].to_numpy(np.float64), inside)
-        part["open"] = (_quarters_open if quarters else _months_open)(part["period"], tally)
+        months_open = part["period"].to_numpy() == _open_period(tally.header.as_of, "month")
+        part["open"] = _quarters_open(part["period"], tally) if quarters else months_open
         parts.append(_with_limits(part, "mean", limits, inside, baseline is not None, rules))
     return _finished(parts, keys, ["period", "n", "mean", "sd"])
 
@@ -256,11 +257,6 @@ def _every_period(found: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def _named_period(month: int, quarter: bool) -> str:
     year, at = divmod(month, 12)
     return f"{year}-Q{at // 3 + 1}" if quarter else Period(month).name
-
-
-def _months_open(months: pd.Series[str], tally: Tally) -> Array:
-    """Which months of coming due are not over yet."""
-    return months.to_numpy() == _open_period(tally.header.as_of, "month")
 
 
 def _quarters_open(quarters: pd.Series[str], tally: Tally) -> Array:
